@@ -1,0 +1,125 @@
+"""Writes ``docs/reference/`` from the code: record fields, commands, errors and exit codes.
+
+    python docs/build.py            write what changed
+    python docs/build.py --check    exit 1 if anything would be written
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forensics import errors
+from forensics.cli import exit_codes
+from forensics.cli.main import cli
+from forensics_schemas import KINDS, json_schema
+
+REFERENCE = Path(__file__).parent / "reference"
+
+
+def records() -> str:
+    """Every field of every record kind."""
+    page = [
+        "# Records",
+        "A line of JSON is one record, and a decision unless its `record` says otherwise. Fields "
+        "that are not required may be absent or `null`; fields that are not listed are kept as "
+        "they came. The schemas are in the package: `forensics_schemas.json_schema(kind)`.",
+        "A *time* is RFC 3339 with its zone. A *number* is a JSON number, or one of `\"NaN\"`, "
+        '`"Infinity"`, `"-Infinity"`. *Any* is any JSON value, kept as written.',
+    ]
+    for kind in KINDS:
+        schema = json_schema(kind)
+        rows = [
+            (f"`{path}`", _type(field), "yes" if required else "", field["description"])
+            for path, field, required in _fields(schema)
+        ]
+        page += [
+            f"## {kind}",
+            f"{schema['description']} `{schema['$id']}`",
+            _table(("field", "type", "required", "meaning"), rows),
+        ]
+        if "anyOf" in schema:
+            page.append("One of `request_id` and `decision_id` is required.")
+    return _page(page)
+
+
+def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Path, schema and whether required, for every field, a group before its fields."""
+    for name, field in schema["properties"].items():
+        items = field.get("items", {})
+        path = prefix + name + ("[]" if items else "")
+        yield path, field, name in schema.get("required", ())
+        for nested in (field, items):
+            if "properties" in nested:
+                yield from _fields(nested, f"{path}.")
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "const" in field:
+        return f"`{field['const']}`"
+    if "enum" in field:
+        return ", ".join(f"`{word}`" for word in field["enum"] if word is not None)
+    if "items" in field:
+        return f"list of {_type(field['items'])}"
+    if "additionalProperties" in field and "properties" not in field:
+        return f"map of {_type(field['additionalProperties'])}"
+    for shape in (field, *field.get("anyOf", ())):
+        if "$ref" in shape:
+            return str(shape["$ref"].rpartition("/")[2])
+    types = field.get("type", "any")
+    names = [types] if isinstance(types, str) else [name for name in types if name != "null"]
+    return " or ".join({"string": "text"}.get(name, name) for name in names)
+
+
+def commands() -> str:
+    """Every command with its arguments and options."""
+    page = [
+        "# Commands",
+        "Data goes to stdout and everything else to stderr. Exit codes: [errors](errors.md).",
+    ]
+    for name, command in _commands(cli, click.Context(cli, info_name="forensics")):
+        context = click.Context(command, info_name=name, terminal_width=100)
+        usage = command.get_usage(context).removeprefix("Usage: ")
+        page += [f"## {name}", f"```\n{usage}\n```", inspect.cleandoc(command.help or "")]
+        rows = [record for p in command.get_params(context) if (record := p.get_help_record(context))]
+        if rows:
+            page.append(_table(("option", "meaning"), [(f"`{a}`", b) for a, b in rows]))
+    return _page(page)
+
+
+def _commands(group: click.Group, context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    """Full name and command, in the order of the help page; a group before its commands."""
+    yield context.command_path, group
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is None or command.hidden:
+            continue
+        inner = click.Context(command, info_name=name, parent=context)
+        if isinstance(command, click.Group):
+            yield from _commands(command, inner)
+        else:
+            yield inner.command_path, command
+
+
+def _errors() -> str:
+    """Placeholder until exit_codes exists."""
+    return str(exit_codes) + str(errors)
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |"
+        for line in lines
+    )
+
+
+def _page(blocks: Iterable[str]) -> str:
+    note = "<!-- Generated by docs/build.py: change the code, then run `make docs`. -->"
+    return "\n\n".join([note, *filter(None, blocks)]) + "\n"

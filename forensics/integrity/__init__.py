@@ -1,0 +1,1 @@
+"""The transparency log as pure functions; knows bytes and hashes, and no lake."""

@@ -1,0 +1,136 @@
+"""What the lake holds at one moment: its tables' live files, and where an id is.
+
+This is the reader's side of the catalog: cheap where the catalog is current, through Delta where a
+table has moved on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from forensics.lake import catalog, sql
+from forensics.lake.catalog import DataFile, Table
+from forensics.lake.keys import key_columns, key_of
+
+
+class Location(NamedTuple):
+    """Where a record is: table, file within the table, row within the file."""
+
+    table: str
+    file: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One consistent view of the lake at ``root``; take a new one to see later commits."""
+
+    root: Path
+    tables: dict[str, Table]
+    #: Live files that no index covers, as ``table/file``.
+    unindexed: frozenset[str]
+    known: catalog.Catalog
+
+    @cached_property
+    def live(self) -> frozenset[str]:
+        """All live files, as ``table/file``."""
+        return frozenset(
+            f"{name}/{file.name}" for name, table in self.tables.items() for file in table.files
+        )
+
+    @cached_property
+    def connection(self) -> sql.Connection:
+        """A connection that can read this lake's files and nothing else."""
+        return sql.connect([self.root])
+
+    def points(self) -> list[str]:
+        """Names of the decision points."""
+        return [name.split("/", 1)[1] for name in self.tables if name.startswith("decisions/")]
+
+    def paths(
+        self, name: str, first_us: int | None = None, last_us: int | None = None
+    ) -> list[str]:
+        """Paths of a table's live files that may hold times from ``first_us`` to ``last_us``."""
+        return [str(self.root / name / file.name) for file in self.files(name, first_us, last_us)]
+
+    def files(
+        self, name: str, first_us: int | None = None, last_us: int | None = None
+    ) -> list[DataFile]:
+        """A table's live files that may hold times from ``first_us`` to ``last_us``, both included."""
+        table = self.tables.get(name)
+        if table is None:
+            return []
+        return [
+            file
+            for file in table.files
+            if (first_us is None or file.last_us >= first_us)
+            and (last_us is None or file.first_us <= last_us)
+        ]
+
+    def window_us(self) -> tuple[int, int] | None:
+        """Times of the first and the last decision; None when there is none."""
+        files = [
+            file
+            for name, table in self.tables.items()
+            if name.startswith("decisions/")
+            for file in table.files
+        ]
+        if not files:
+            return None
+        return min(file.first_us for file in files), max(file.last_us for file in files)
+
+    def locate(self, identifier: str) -> list[Location]:
+        """Where records that may be named ``identifier`` are; the caller compares the id itself."""
+        key = key_of(identifier)
+        runs = [
+            str(self.root / "index" / run.name)
+            for run in self.known.runs
+            if run.low <= key <= run.high
+        ]
+        found: set[tuple[str, int]] = set()
+        if runs:
+            query = f"SELECT file, row FROM read_parquet({sql.literal(runs)}) WHERE key = {key}"
+            rows = self.connection.execute(query).fetchall()
+            found.update((file, row) for file, row in rows if file in self.live)
+        for file in self.unindexed:
+            found.update((file, row) for row in self._scan(file, identifier))
+        return [Location(*file.rsplit("/", 1), row) for file, row in sorted(found)]
+
+    def _scan(self, file: str, identifier: str) -> Iterable[int]:
+        columns = key_columns(file.rsplit("/", 1)[0])
+        if not columns:
+            return []
+        condition = " OR ".join(f"{column} = {sql.literal(identifier)}" for column in columns)
+        query = (
+            f"SELECT file_row_number FROM read_parquet({sql.literal(str(self.root / file))}, "
+            f"file_row_number = true) WHERE {condition}"
+        )
+        return [row for (row,) in self.connection.execute(query).fetchall()]
+
+
+def take(root: Path) -> Snapshot:
+    """The lake at ``root`` as it is now.
+
+    Raises:
+        LakeError: when there is no lake, or a table's log cannot be read.
+    """
+    catalog.require_lake(root)
+    known = catalog.read(root)
+    tables: dict[str, Table] = {}
+    unindexed: set[str] = set()
+    for name in catalog.table_names(root):
+        table = known.tables.get(name)
+        if table is None or not catalog.is_current(root, name, table.version):
+            from forensics.lake import tables as delta
+
+            indexed = {file.name for file in table.files} if table else set()
+            table = delta.state(root, name)
+            unindexed.update(
+                f"{name}/{file.name}" for file in table.files if file.name not in indexed
+            )
+        tables[name] = table
+    return Snapshot(root, tables, frozenset(unindexed), known)

@@ -1,0 +1,48 @@
+"""The one door to DuckDB: connections that read the lake's files and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+Connection = duckdb.DuckDBPyConnection
+SqlError = duckdb.Error
+
+
+def connect(folders: Iterable[Path] = (), *, threads: int | None = None) -> Connection:
+    """A DuckDB connection in memory that may read ``folders`` and can do nothing else outside.
+
+    Times come out in UTC, no extension can be installed or loaded, and the settings are locked, so
+    an expression that slips through every other check still reaches no file and no network.
+    """
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "python_enable_replacements": False,
+    }
+    if threads is not None:
+        config["threads"] = threads
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("SET TimeZone = 'UTC'")
+    allowed = [str(folder.resolve()) + "/" for folder in folders]
+    if allowed:
+        connection.execute(f"SET allowed_directories = {literal(allowed)}")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def literal(value: str | int | float | Iterable[str]) -> str:
+    """``value`` as an SQL literal: text quoted, a collection of text as a list."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return "[" + ", ".join(literal(item) for item in value) + "]"
+
+
+def identifier(name: str) -> str:
+    """``name`` as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,265 @@
+"""Landing records: stage files without a lock, then commit them under it.
+
+Staging is the work (sorting, hashing, compressing) and runs in as many processes as there are
+cores. The commit is short and exclusive: it looks whether anything landed meanwhile that changes
+what was staged (a record twice, a feature's type), makes the Delta commit, and brings the catalog
+and the index up to date. A process that dies leaves at worst files that nobody refers to.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from forensics.integrity.leaf import leaf_hash
+from forensics.lake import catalog, index, profile, sql, tables
+from forensics.lake.catalog import Catalog, DataFile, Run, Table
+from forensics.lake.files import exclusive, sync
+from forensics.lake.parquet import read_checked, write_table
+from forensics.lake.snapshot import Snapshot, take
+
+#: The column that names a record of each kind of table, for finding it again.
+ID_COLUMN = {
+    "decisions": "decision_id",
+    "changes": "change_id",
+    "overrides": "override_id",
+    "outcomes": "decision_id",
+}
+
+#: A run that a merge replaced is kept this long for readers that still hold the old catalog.
+_RUN_GRACE_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """One durable but uncommitted file and what the commit needs to know of it."""
+
+    table: str
+    file: DataFile
+    features: dict[str, str]
+    #: Names of the files that were live when records already present were looked for.
+    compared: frozenset[str]
+    already_present: int
+    index_run: Run | None
+    profile: str | None
+
+
+def table_of(kind: str, point: str = "") -> str:
+    """The table for records of ``kind`` (``decision``, ``change``, ``override``, ``outcome``)."""
+    return f"{catalog.DECISIONS}/{point}" if kind == "decision" else f"{kind}s"
+
+
+def id_column(table: str) -> str:
+    return ID_COLUMN[table.split("/", 1)[0]]
+
+
+def stage(snapshot: Snapshot, table: str, records: pa.Table) -> Staged:
+    """Write ``records`` (contract columns plus the kept ones) as one file of ``table``.
+
+    Records that the lake holds already, byte for byte, are left out and counted. ``segment`` and
+    ``leaf_index`` are filled in here: the file is one segment, its rows in time order are leaves
+    from 1, since leaf 0 is the segment's manifest.
+    """
+    root = snapshot.root
+    records = records.sort_by([(tables.time_column(table), "ascending")])
+    compared = frozenset(file.name for file in snapshot.files(table))
+    new = _without(records, present_rows(snapshot, table, records, snapshot.files(table)))
+    already = records.num_rows - new.num_rows
+    features = feature_types(new)
+    if new.num_rows == 0:
+        empty = DataFile("", 0, 0, 0, 0)
+        return Staged(table, empty, {}, compared, already, None, None)
+    segment = uuid.uuid4().hex
+    new = new.set_column(
+        new.schema.get_field_index("segment"), "segment", pa.repeat(pa.scalar(segment), new.num_rows)
+    ).set_column(
+        new.schema.get_field_index("leaf_index"),
+        "leaf_index",
+        pa.array(range(1, new.num_rows + 1), pa.int64()),
+    )
+    folder = root / table
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"part-{segment}.parquet"
+    size = write_table(new, folder / name)
+    sync(folder)
+    file = data_file(new, table, name, size)
+    run = index.write_run(root / "index", [index.entries(new, table, name)])
+    return Staged(
+        table, file, features, compared, already, run, profile.write(root / "index", table, new)
+    )
+
+
+def commit(root: Path, staged: Staged, restage: Callable[[Snapshot], Staged]) -> Staged:
+    """Commit a staged file; what landed in the end.
+
+    Args:
+        root: the lake's folder.
+        staged: what :func:`stage` made.
+        restage: makes it again from a newer snapshot, for when another writer landed one of the
+            records, or a feature of another type, since.
+
+    Raises:
+        LakeError: when the commit is refused.
+    """
+    with exclusive(root / ".lock"):
+        snapshot = take(root)
+        known = refreshed(root, snapshot)
+        if _outdated(snapshot, staged):
+            staged = restage(snapshot)
+        if staged.file.rows == 0:
+            return staged
+        schema = pq.read_schema(root / staged.table / staged.file.name)
+        tables.add_files(root, staged.table, schema, [staged.file])
+        state = known.tables.get(staged.table, Table(-1, ()))
+        files = tuple(sorted((*state.files, staged.file), key=lambda f: (f.first_us, f.name)))
+        version = tables.open_table(root, staged.table).version()
+        known = known.with_table(
+            staged.table, Table(version, files, {**state.features, **staged.features})
+        )
+        runs = known.runs + ((staged.index_run,) if staged.index_run else ())
+        profiles = known.profiles + ((staged.profile,) if staged.profile else ())
+        publish(root, Catalog(known.tables, runs, profiles))
+    return staged
+
+
+def publish(root: Path, known: Catalog) -> None:
+    """Write the catalog, merging index runs and profiles that are due. The caller holds the lock."""
+    folder = root / "index"
+    live = {f"{name}/{file.name}" for name, table in known.tables.items() for file in table.files}
+    runs = known.runs
+    while (level := index.merge_due(runs)) is not None:
+        due = tuple(run for run in runs if run.level == level)
+        rest = tuple(run for run in runs if run.level != level)
+        runs = rest + index.merge(folder, due, live, level + 1)
+    profiles = profile.merged(folder, known.profiles)
+    catalog.write(root, Catalog(known.tables, runs, profiles))
+    sweep(folder, {run.name for run in runs} | set(profiles), {run.name for run in known.runs})
+
+
+def sweep(folder: Path, kept: set[str], retired: set[str]) -> None:
+    """Delete index files that no catalog names, once no reader can still be using them."""
+    for name in retired - kept:
+        os.utime(folder / name)  # retired now: its grace begins
+    limit = time.time() - _RUN_GRACE_S
+    for path in folder.glob("*.parquet"):
+        if path.name not in kept and path.stat().st_mtime < limit:
+            path.unlink(missing_ok=True)
+
+
+def refreshed(root: Path, snapshot: Snapshot) -> Catalog:
+    """The catalog with every live file indexed. The caller holds the lock.
+
+    Heals what a dead process or a foreign writer left: files that Delta has and no index covers.
+    """
+    known = snapshot.known
+    runs, profiles = list(known.runs), list(known.profiles)
+    for location in sorted(snapshot.unindexed):
+        table, name = location.rsplit("/", 1)
+        records = read_checked(root / location)
+        run = index.write_run(root / "index", [index.entries(records, table, name)])
+        runs += [run] if run else []
+        part = profile.write(root / "index", table, records)
+        profiles += [part] if part else []
+    return Catalog(dict(snapshot.tables), tuple(runs), tuple(profiles))
+
+
+def data_file(records: pa.Table, table: str, name: str, size: int) -> DataFile:
+    """The catalog's line about a file that holds ``records``."""
+    times = pc.min_max(records[tables.time_column(table)]).as_py()
+    first, last = (pa.scalar(times[end], pa.timestamp("us", "UTC")).value for end in ("min", "max"))
+    return DataFile(name, records.num_rows, first, last, size)
+
+
+def feature_types(records: pa.Table) -> dict[str, str]:
+    """Feature types by name, of a table with a ``features`` column."""
+    if "features" not in records.schema.names:
+        return {}
+    return {f.name: tables.type_name(f.type) for f in records.schema.field("features").type}
+
+
+def present_rows(
+    snapshot: Snapshot, table: str, records: pa.Table, files: Iterable[DataFile]
+) -> set[int]:
+    """Rows of ``records`` that stand in ``files`` already, or earlier in ``records`` itself.
+
+    Only files whose times overlap are read: an equal record has an equal time. Two records are the
+    same when their received bytes are: the stored leaf, made again from the stored salt and the new
+    bytes, tells so without reading the stored ones.
+    """
+    column = id_column(table)
+    rows = _repeated_rows(records, column)
+    low, high = _span(records, table)
+    paths = [
+        str(snapshot.root / table / file.name)
+        for file in files
+        if file.last_us >= low and file.first_us <= high
+    ]
+    if not paths:
+        return rows
+    ids = records.select([column]).append_column("row", pa.array(range(records.num_rows)))
+    connection = sql.connect([snapshot.root])
+    connection.register("ids", ids)
+    matches = connection.execute(
+        f"SELECT ids.row, salt, leaf FROM read_parquet({sql.literal(paths)}) AS stored "
+        f"JOIN ids USING ({column}) "
+        f"WHERE epoch_us(stored.{tables.time_column(table)}) BETWEEN {low} AND {high}"
+    ).fetchall()
+    raws = records["raw"]
+    rows.update(
+        row for row, salt, leaf in matches if leaf_hash(salt, raws[row].as_py()) == leaf
+    )
+    return rows
+
+
+def _outdated(snapshot: Snapshot, staged: Staged) -> bool:
+    """Whether something landed since staging that the staged file must take account of."""
+    state = snapshot.tables.get(staged.table)
+    if state is None or staged.file.rows == 0:
+        return False
+    for name, type_ in staged.features.items():
+        if state.features.get(name, type_) != type_:
+            return True
+    newer = [file for file in state.files if file.name not in staged.compared]
+    overlapping = [
+        file
+        for file in newer
+        if file.last_us >= staged.file.first_us and file.first_us <= staged.file.last_us
+    ]
+    if not overlapping:
+        return False
+    columns = [id_column(staged.table), tables.time_column(staged.table), "raw"]
+    records = read_checked(snapshot.root / staged.table / staged.file.name, columns)
+    return bool(present_rows(snapshot, staged.table, records, overlapping))
+
+
+def _repeated_rows(records: pa.Table, column: str) -> set[int]:
+    ids = records[column]
+    if pc.count_distinct(ids).as_py() == records.num_rows:
+        return set()
+    seen: set[tuple[str, bytes]] = set()
+    repeated: set[int] = set()
+    for row, pair in enumerate(zip(ids.to_pylist(), records["raw"].to_pylist(), strict=True)):
+        if pair in seen:
+            repeated.add(row)
+        seen.add(pair)
+    return repeated
+
+
+def _span(records: pa.Table, table: str) -> tuple[int, int]:
+    file = data_file(records, table, "", 0)
+    return file.first_us, file.last_us
+
+
+def _without(records: pa.Table, rows: set[int]) -> pa.Table:
+    if not rows:
+        return records
+    keep = [row for row in range(records.num_rows) if row not in rows]
+    return records.take(pa.array(keep, pa.int64()))

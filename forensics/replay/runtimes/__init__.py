@@ -1,0 +1,1 @@
+"""One module per model library, and what they have in common."""

@@ -1,0 +1,599 @@
+"""Every record kind as an Arrow schema: the one place where the contract is declared.
+
+A field carries its documentation and its JSON rules as Arrow field metadata, so that the Parquet
+files describe themselves and :mod:`forensics_schemas.generate` needs no second source. Feature
+structs are not declared here: each decision point owns its own, learnt from what it records.
+
+Versions are SchemaVer (MODEL-REVISION-ADDITION): a new optional field is an ADDITION, a rule that
+old records may break is a REVISION, and one that old readers cannot survive is a MODEL.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+VERSIONS = {
+    "decision": "1-0-0",
+    "change": "1-0-0",
+    "override": "1-0-0",
+    "outcome": "1-0-0",
+    "reconstruction": "1-0-0",
+}
+
+#: Delta and every engine that reads it agree on microseconds UTC and on nothing finer.
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+EVIDENCE = ("recorded", "recomputed", "inferred", "missing", "redacted")
+VERDICTS = ("bit_exact", "within_ulp", "same_outcome", "diverged", "not_replayable")
+ENVIRONMENTS_USUAL = ("production", "canary", "shadow")
+
+
+def _field(
+    name: str,
+    type_: pa.DataType,
+    doc: str,
+    *,
+    required: bool = False,
+    enum: tuple[str, ...] | None = None,
+    rule: dict[str, Any] | None = None,
+    any_json: bool = False,
+) -> pa.Field:
+    """One field. ``any_json`` marks text that holds a JSON value of any shape, kept as written."""
+    meta = {"doc": doc}
+    if required:
+        meta["required"] = "true"
+    if enum:
+        meta["enum"] = json.dumps(list(enum))
+    if rule:
+        meta["rule"] = json.dumps(rule)
+    if any_json:
+        meta["json"] = "true"
+    return pa.field(name, type_, nullable=True, metadata=meta)
+
+
+def _text(name: str, doc: str, **options: Any) -> pa.Field:
+    return _field(name, pa.string(), doc, **options)
+
+
+def _json(name: str, doc: str, **options: Any) -> pa.Field:
+    return _field(name, pa.string(), doc, any_json=True, **options)
+
+
+def _number(name: str, doc: str, **options: Any) -> pa.Field:
+    return _field(name, pa.float64(), doc, **options)
+
+
+def _integer(name: str, doc: str, **options: Any) -> pa.Field:
+    return _field(name, pa.int64(), doc, **options)
+
+
+def _time(name: str, doc: str, **options: Any) -> pa.Field:
+    return _field(name, TIMESTAMP, doc, **options)
+
+
+def _flag(name: str, doc: str, **options: Any) -> pa.Field:
+    return _field(name, pa.bool_(), doc, **options)
+
+
+def _group(name: str, doc: str, *fields: pa.Field, **options: Any) -> pa.Field:
+    return _field(name, pa.struct(fields), doc, **options)
+
+
+def _many(name: str, doc: str, *fields: pa.Field, **options: Any) -> pa.Field:
+    return _field(name, pa.list_(pa.struct(fields)), doc, **options)
+
+
+def _texts(name: str, doc: str, **options: Any) -> pa.Field:
+    return _field(name, pa.list_(pa.string()), doc, **options)
+
+
+def _numbers(name: str, doc: str, **options: Any) -> pa.Field:
+    return _field(name, pa.map_(pa.string(), pa.float64()), doc, **options)
+
+
+_POINT = {"pattern": "^[a-z][a-z0-9_]{0,62}$"}
+_ID = {
+    "minLength": 1,
+    "maxLength": 256,
+    "not": {"type": "string", "pattern": "[\\u0000-\\u001f\\u007f-\\u009f]"},
+}
+_DIGEST = {"pattern": "^sha256:[0-9a-f]{64}$"}
+
+DECISION = pa.schema(
+    [
+        _text("decision_point", "The named place that decides.", required=True, rule=_POINT),
+        _text(
+            "decision_id", "Unique name of this decision; the request id where absent.", rule=_ID
+        ),
+        _text(
+            "request_id",
+            "The request that was answered; the decision id where absent. One request may have "
+            "several decisions.",
+            required=True,
+            rule=_ID,
+        ),
+        _time("occurred_at", "When the decision was made.", required=True),
+        _text("outcome", "What was decided, in the decision point's own words.", required=True),
+        _time("recorded_at", "When the record was written."),
+        _number("duration_ms", "How long deciding took, in milliseconds."),
+        _text("trace_id", "W3C trace id, 32 hexadecimal digits."),
+        _text("span_id", "W3C span id, 16 hexadecimal digits."),
+        _text("parent_id", "The decision that caused this one."),
+        _text("tenant", "Whose decision it is where one system serves several."),
+        _text(
+            "environment",
+            "production, canary, shadow, or the emitter's own word; production where absent.",
+        ),
+        _text("region", "Where it was made."),
+        _text("replica", "Which process instance made it."),
+        _group(
+            "writer",
+            "Order is by writer and sequence, since wall clocks lie.",
+            _text("id", "Name of the writing process."),
+            _integer("sequence", "Counts up by one for each record of this writer."),
+            _text("boot_id", "Changes at each start of the writer's machine."),
+            _integer("monotonic_ns", "The writer's monotonic clock, in nanoseconds."),
+        ),
+        _group(
+            "subject",
+            "The person or thing the decision is about.",
+            _text("id", "Pseudonym of the subject.", rule=_ID),
+            _text("purpose", "Why the subject's data is processed."),
+            _text("legal_basis", "The legal ground for it."),
+            _text("erasure_key_id", "Which key protects the subject's personal fields."),
+        ),
+        _group(
+            "model",
+            "The model that scored.",
+            _text("name", "The model's name."),
+            _text("version", "The model's version."),
+            _text("digest", "SHA-256 of the exact model file.", rule=_DIGEST),
+            _text("training_data", "Reference to what it was trained on."),
+            _text("runtime", "Library that ran it, e.g. xgboost."),
+            _text("runtime_version", "Version of that library."),
+        ),
+        _group(
+            "execution",
+            "What else ran.",
+            _text("code_version", "Revision of the deciding code."),
+            _text("dependency_digest", "SHA-256 of the resolved dependencies."),
+            _integer("seed", "Seed of random numbers, where any are used."),
+            _flag("pure", "True when the outcome is a function of the recorded inputs alone."),
+            _json("calls", "Results of non-deterministic calls (clock, random numbers, network)."),
+        ),
+        _many(
+            "feature_sources",
+            "Where groups of features came from.",
+            _text("view", "Feature view."),
+            _texts("features", "Names of the features it fed."),
+            _text("dataset", "Dataset as namespace/name."),
+            _time("event_time", "The time the values were true for."),
+            _text("status", "PRESENT, NULL, NOT_FOUND or OUTSIDE_MAX_AGE, as Feast says them."),
+            _text("job", "Job that wrote the values, as namespace/name."),
+            _text("run_id", "The run that wrote the values."),
+        ),
+        _group(
+            "config",
+            "The configuration in force.",
+            _text("name", "The configuration's name."),
+            _text("revision", "Its revision as people call it, e.g. c14."),
+            _text("digest", "SHA-256 of the resolved configuration.", rule=_DIGEST),
+            _json("values", "The resolved values: threshold and all."),
+            _text(
+                "provenance",
+                "Where the values came from.",
+                enum=("bundled", "remote", "flag", "env", "default", "unknown"),
+            ),
+        ),
+        _many(
+            "candidates",
+            "The alternatives that were compared.",
+            _text("id", "Name of the alternative."),
+            _number("value", "The value it was compared by."),
+        ),
+        _text(
+            "candidates_coverage",
+            "How complete the alternatives are.",
+            enum=("exhaustive", "partial", "taken_only"),
+        ),
+        _number("score", "The score that was compared."),
+        _text(
+            "score_dtype", "Type of the score as computed.", enum=("float32", "float64", "int64")
+        ),
+        _text(
+            "score_bytes",
+            "The score's exact bytes, little-endian, in hexadecimal.",
+            rule={"pattern": "^([0-9a-f]{2}){1,16}$"},
+        ),
+        _number("threshold", "The threshold that the score was compared with."),
+        _text("label_id", "Stable id under which the outcome label will arrive."),
+        _group(
+            "consumer",
+            "What the downstream system said it received and did.",
+            _text("name", "The consuming system."),
+            _text("received", "The code or value it says it received."),
+            _text("action", "What it did, in the decision point's words for outcomes."),
+            _time("at", "When it acted."),
+        ),
+        _group(
+            "cache",
+            "The cache entry that answered, or did not.",
+            _flag("hit", "True when the answer came from the cache."),
+            _text("key_digest", "SHA-256 of the cache key."),
+            _time("written_at", "When the entry was made."),
+            _text("model_digest", "Model that made the entry.", rule=_DIGEST),
+            _text("config_digest", "Configuration that made the entry.", rule=_DIGEST),
+        ),
+        _many(
+            "steps",
+            "Each component's part in the decision, in order.",
+            _text("id", "Name of the step within the decision."),
+            _text("parent", "The step that it is part of."),
+            _text(
+                "kind",
+                "feature_fetch, model, rules, cache, api, agent, tool, human or consumer.",
+            ),
+            _text("component", "What ran."),
+            _text("version", "Its version."),
+            _text("digest", "SHA-256 of the artifact that ran.", rule=_DIGEST),
+            _time("started_at", "When it began."),
+            _time("ended_at", "When it ended."),
+            _json("inputs", "What it was given."),
+            _json("outputs", "What it answered."),
+            _text("status", "ok or error."),
+            _text("error", "The error's text."),
+        ),
+        _group(
+            "explanation",
+            "The explanation as given at the time.",
+            _text("method", "How it was computed."),
+            _text("unit", "log_odds, probability or the score's own unit."),
+            _number("base_value", "The value before any feature."),
+            _numbers("attributions", "Contribution of each feature."),
+            _texts("reasons", "Reasons given to the subject."),
+            _text("background_digest", "SHA-256 of the background data.", rule=_DIGEST),
+            _text("explainer_version", "Version of the explaining library."),
+        ),
+        _group(
+            "capture",
+            "How the record was made.",
+            _text("emitter", "The emitting system."),
+            _text("sdk_version", "Version of its recorder."),
+            _number("sampling_rate", "Share of decisions that are recorded, 0 to 1."),
+            _integer("dropped", "Records lost before this one, as counted by the writer."),
+            _texts("masked", "Paths whose values were masked."),
+            _texts("erased", "Paths whose values were erased."),
+        ),
+        _text("raw_request", "The request as received, as text."),
+    ]
+)
+
+CHANGE = pa.schema(
+    [
+        _text("change_id", "Unique name of the change.", required=True, rule=_ID),
+        _time("occurred_at", "From when on things were different.", required=True),
+        _text(
+            "kind",
+            "What sort of change.",
+            required=True,
+            enum=(
+                "deploy",
+                "config",
+                "flag",
+                "pipeline",
+                "artifact",
+                "schema",
+                "override",
+                "control",
+                "other",
+            ),
+        ),
+        _text("component", "What changed.", required=True),
+        _text("decision_point", "The decision point it concerns; all where absent.", rule=_POINT),
+        _text("environment", "Where; everywhere where absent."),
+        _text("from_version", "What was in force before."),
+        _text("to_version", "What is in force since."),
+        _text("from_digest", "Artifact before.", rule=_DIGEST),
+        _text("to_digest", "Artifact since.", rule=_DIGEST),
+        _texts("features", "Features it feeds, for a pipeline."),
+        _text("run_id", "The pipeline run, where it is one."),
+        _number("traffic_share", "Share of traffic it applies to, 0 to 1."),
+        _text("actor", "Who did it."),
+        _text("reviewed_by", "Who approved it."),
+        _text("reason", "Why."),
+        _time("recorded_at", "When we knew."),
+        _time("expires_at", "When it ends by itself."),
+        _json("detail", "Anything else the emitter said."),
+    ]
+)
+
+OVERRIDE = pa.schema(
+    [
+        _text("override_id", "Unique name of the override.", required=True, rule=_ID),
+        _text("decision_id", "The decision that was overridden.", required=True, rule=_ID),
+        _text("request_id", "Its request.", rule=_ID),
+        _text("decision_point", "Its decision point.", rule=_POINT),
+        _time("occurred_at", "When it was overridden.", required=True),
+        _text("actor", "Who did it.", required=True),
+        _text("role", "In what role."),
+        _text("authority", "By what authority."),
+        _text("scope", "What it covers."),
+        _time("expires_at", "Until when."),
+        _text("reason", "Why."),
+        _text("original_outcome", "What had been decided."),
+        _text("final_outcome", "What holds now.", required=True),
+        _flag("reversible", "Whether it can be undone."),
+        _time("recorded_at", "When we knew."),
+    ]
+)
+
+OUTCOME = pa.schema(
+    [
+        _text("decision_id", "The decision that the label belongs to.", required=True, rule=_ID),
+        _text("request_id", "Its request.", rule=_ID),
+        _text("decision_point", "Its decision point.", rule=_POINT),
+        _text("label", "What turned out to be true.", required=True),
+        _time("occurred_at", "When it became true."),
+        _time("arrived_at", "When it was known.", required=True),
+        _text("source", "Who says so."),
+    ]
+)
+
+#: Columns that the lake adds to every record it keeps.
+KEPT = (
+    pa.field("raw", pa.binary(), metadata={"doc": "The exact bytes that were received."}),
+    pa.field(
+        "salt",
+        pa.binary(),
+        metadata={"doc": "16 random bytes that hide the raw bytes in the leaf."},
+    ),
+    pa.field(
+        "leaf", pa.binary(), metadata={"doc": "Transparency-log leaf hash over salt and raw bytes."}
+    ),
+    pa.field("segment", pa.string(), metadata={"doc": "The sealed batch that the record came in."}),
+    pa.field(
+        "leaf_index", pa.int64(), metadata={"doc": "Position of the leaf within its segment."}
+    ),
+    pa.field(
+        "source", pa.string(), metadata={"doc": "Digest of the ingested file, and the form it had."}
+    ),
+    pa.field("ingested_at", TIMESTAMP, metadata={"doc": "When the lake received it."}),
+    pa.field(
+        "exact",
+        pa.map_(pa.string(), pa.string()),
+        metadata={"doc": "Values as written where the column's type cannot hold them, by path."},
+    ),
+    pa.field(
+        "extra",
+        pa.string(),
+        metadata={"doc": "Fields outside the contract, as one JSON object by path."},
+    ),
+)
+
+_EVIDENCE = _text("evidence", "How this is known.", required=True, enum=EVIDENCE)
+_REASON = _text("reason", "Why it is missing, or by which rule it is redacted.")
+
+RECONSTRUCTION = pa.schema(
+    [
+        _text("request_id", "The id that was asked for.", required=True),
+        _group(
+            "decision",
+            "What was decided.",
+            _text("decision_id", "The decision's id.", required=True),
+            _text("decision_point", "Where it was decided.", required=True),
+            _time("occurred_at", "When.", required=True),
+            _text("environment", "In which environment."),
+            _text("subject", "About whom."),
+            _text("outcome", "What was decided.", required=True),
+            _number("score", "The score."),
+            _number("threshold", "The threshold it was compared with."),
+            _number("duration_ms", "How long deciding took."),
+            _json("override", "The last override of it, where there is one."),
+            _json("outcome_label", "What turned out to be true, where it is known."),
+            _json("consumer", "What the downstream system received and did."),
+            _json("cache", "The cache entry that answered."),
+            _EVIDENCE,
+            required=True,
+        ),
+        _group(
+            "model",
+            "By which model.",
+            _text("name", "Its name."),
+            _text("version", "Its version."),
+            _text("digest", "SHA-256 of its file."),
+            _text("runtime", "The library and version that ran it."),
+            _EVIDENCE,
+            _REASON,
+            required=True,
+        ),
+        _group(
+            "config",
+            "Under which configuration.",
+            _text("digest", "SHA-256 of the resolved configuration."),
+            _text("revision", "Its revision."),
+            _json("values", "The resolved values."),
+            _EVIDENCE,
+            _REASON,
+            required=True,
+        ),
+        _many(
+            "features",
+            "From what.",
+            _text("name", "The feature.", required=True),
+            _json("value", "Its value, as written."),
+            _text("type", "Its type in the lake.", required=True),
+            _text("source", "Dataset and view it came from."),
+            _time("event_time", "The time it was true for."),
+            _number("age_s", "Its age at decision time, in seconds."),
+            _text("status", "PRESENT, NULL, NOT_FOUND or OUTSIDE_MAX_AGE."),
+            _text("producing_job", "The job that wrote it."),
+            _text("producing_run", "The run that wrote it."),
+            _EVIDENCE,
+            _REASON,
+            required=True,
+        ),
+        _group(
+            "attributions",
+            "Which inputs drove it.",
+            _text("method", "How they were computed."),
+            _number("base_value", "The value before any feature."),
+            _number("threshold_value", "The threshold in the same unit."),
+            _text("unit", "The unit of the values."),
+            _many(
+                "values",
+                "Contribution of each feature, largest first.",
+                _text("feature", "The feature.", required=True),
+                _number("value", "Its contribution.", required=True),
+            ),
+            _number("additivity_error", "Largest difference between the sum and the score."),
+            _EVIDENCE,
+            _REASON,
+            required=True,
+        ),
+        _many(
+            "counterfactuals",
+            "What would have changed it.",
+            _many(
+                "changes",
+                "The features that differ.",
+                _text("feature", "The feature.", required=True),
+                _json("from", "Its value in the decision."),
+                _json("to", "Its value in the counterfactual."),
+                _text("statement", "The range of values with the same effect, in words."),
+                required=True,
+            ),
+            _text("outcome", "The outcome with them.", required=True),
+            _number("score", "The score with them."),
+            _number("distance", "Size of the change, in each feature's usual spread."),
+            _flag(
+                "verified", "True when the whole decision was replayed with them.", required=True
+            ),
+            _EVIDENCE,
+            required=True,
+        ),
+        _many(
+            "steps",
+            "How it came about.",
+            _text("id", "The step."),
+            _text("kind", "Its kind."),
+            _text("component", "What ran."),
+            _text("version", "Its version."),
+            _text("digest", "Its artifact."),
+            _time("started_at", "When it began."),
+            _number("offset_ms", "Milliseconds after the decision's first step began."),
+            _number("duration_ms", "How long it took."),
+            _json("inputs", "What it was given."),
+            _json("outputs", "What it answered."),
+            _text("status", "ok or error."),
+            _text("error", "The error's text."),
+            _EVIDENCE,
+            required=True,
+        ),
+        _group(
+            "replay",
+            "Whether the recorded artifacts give the recorded answer.",
+            _text("verdict", "The verdict; absent when replay was not asked for.", enum=VERDICTS),
+            _json("recorded", "Score and outcome as recorded."),
+            _json("replayed", "Score and outcome as replayed."),
+            _group(
+                "first_divergence",
+                "The first step that differs.",
+                _text("step", "The step.", required=True),
+                _json("recorded", "Its recorded output."),
+                _json("replayed", "Its replayed output."),
+                _text("statement", "What that means, in words."),
+            ),
+            _texts("missing", "What replay needs and was never recorded."),
+            _group(
+                "runtime",
+                "What it ran under.",
+                _text("recorded", "Library and version at the time."),
+                _text("replayed", "Library and version now."),
+            ),
+            _EVIDENCE,
+            _REASON,
+            required=True,
+        ),
+        _many(
+            "changes",
+            "What became different before this decision, newest first.",
+            _text("change_id", "The change."),
+            _time("occurred_at", "When.", required=True),
+            _number("before_s", "Seconds before the decision."),
+            _text("kind", "What sort.", required=True),
+            _text("component", "Of what.", required=True),
+            _text("from_version", "Before."),
+            _text("to_version", "Since."),
+            _texts("features", "Features it feeds."),
+            _text("statement", "In words."),
+            _EVIDENCE,
+            required=True,
+        ),
+        _many(
+            "findings",
+            "What is odd.",
+            _text("kind", "The detector.", required=True),
+            _text(
+                "severity",
+                "How bad.",
+                required=True,
+                enum=("error", "warning", "info", "not_checkable"),
+            ),
+            _text("statement", "What it found, in words.", required=True),
+            _json("detail", "The values it rests on."),
+            _EVIDENCE,
+            required=True,
+        ),
+        _group(
+            "completeness",
+            "What the evidence is good for.",
+            _text(
+                "class",
+                "The class reached; none below C0.",
+                enum=("C0", "C1", "C2", "none"),
+                required=True,
+            ),
+            _many(
+                "missing",
+                "What keeps it from the next class.",
+                _text("field", "The field.", required=True),
+                _text("reason", "What cannot be said without it.", required=True),
+            ),
+            required=True,
+        ),
+        _group(
+            "integrity",
+            "Where its proof is.",
+            _text("segment", "The segment."),
+            _integer("leaf_index", "Its position in the segment."),
+            _text("leaf", "The leaf hash, in hexadecimal."),
+            _flag("verified", "True when the leaf was recomputed from the received bytes."),
+            _EVIDENCE,
+            _REASON,
+            required=True,
+        ),
+    ]
+)
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "decision": DECISION,
+    "change": CHANGE,
+    "override": OVERRIDE,
+    "outcome": OUTCOME,
+    "reconstruction": RECONSTRUCTION,
+}
+
+
+def field_rules(field: pa.Field) -> dict[str, Any]:
+    """What a field's metadata says: ``doc``, ``required``, ``enum``, ``rule``, ``json``."""
+    meta = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+    return {
+        "doc": meta.get("doc", ""),
+        "required": meta.get("required") == "true",
+        "enum": json.loads(meta["enum"]) if "enum" in meta else None,
+        "rule": json.loads(meta["rule"]) if "rule" in meta else {},
+        "json": meta.get("json") == "true",
+    }

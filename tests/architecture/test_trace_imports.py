@@ -1,0 +1,38 @@
+"""``forensics trace`` answers before a heavy library could have been imported."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+#: 55 to 8,600 ms each, measured cold; DuckDB alone is worth its start.
+HEAVY = {
+    "deltalake",
+    "numpy",
+    "openlineage",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "shap",
+    "sklearn",
+    "textual",
+    "xgboost",
+}
+
+
+def heavy_modules_after(code: str) -> set[str]:
+    """The heavy libraries that a fresh interpreter holds after running ``code``."""
+    report = "import json, sys; sys.stderr.write('\\n' + json.dumps(sorted(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    return {name.partition(".")[0] for name in json.loads(run.stderr.splitlines()[-1])} & HEAVY
+
+
+@pytest.mark.parametrize(
+    "module", ["forensics", "forensics.cli.main", "forensics.reconstruct.trace"]
+)
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    assert heavy_modules_after(f"import {module}") == set()
