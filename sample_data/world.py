@@ -7,7 +7,7 @@ payments, a few fresh arrears) is drawn from the seed, so that features move as 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -50,11 +50,7 @@ DROP TABLE source;
 def open_world(seed: int) -> duckdb.DuckDBPyConnection:
     """An in-memory database with the schemas ``raw`` (filled) and ``features`` (empty)."""
     con = duckdb.connect(":memory:", config={"threads": 2, "TimeZone": "UTC"})
-    create, *rest = _LOAD.split("CREATE TABLE raw.", 1)
-    schemas, source = create.rsplit("CREATE TABLE source", 1)
-    con.execute(schemas)
-    con.execute("CREATE TABLE source" + source.rstrip().rstrip(";"), [str(SOURCE)])
-    con.execute("CREATE TABLE raw." + rest[0])
+    con.execute(_LOAD.replace("?", "'" + str(SOURCE).replace("'", "''") + "'"))
     rng = np.random.default_rng([seed, 1])
     _post(con, rng)
     _update_status(con, rng)
@@ -69,7 +65,7 @@ def defaulted(con: duckdb.DuckDBPyConnection) -> NDArray[np.bool_]:
 
 def utc(moment: int) -> datetime:
     """The time as DuckDB takes it for a TIMESTAMP parameter."""
-    return datetime.fromtimestamp(moment // 1_000_000, tz=None).astimezone().replace(tzinfo=None)
+    return datetime.fromtimestamp(moment // 1_000_000, UTC).replace(tzinfo=None)
 
 
 def _post(con: duckdb.DuckDBPyConnection, rng: np.random.Generator) -> None:

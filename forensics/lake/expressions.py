@@ -24,7 +24,7 @@ FUNCTIONS = frozenset(
     + - * / // % ** ^ & | || << >> ~ abs round floor ceil ceiling trunc sign sqrt exp ln log log2 log10
     power pow mod least greatest coalesce ifnull nullif if isnan isinf isfinite
     lower upper trim ltrim rtrim length strlen contains starts_with ends_with prefix suffix substring
-    substr left right replace concat ~~ !~~ ~~* !~~* ~~~ like_escape ilike_escape not_like_escape
+    substr left right concat ~~ !~~ ~~* !~~* ~~~ like_escape ilike_escape not_like_escape
     not_ilike_escape regexp_matches regexp_full_match
     date_part date_trunc datepart datetrunc date_diff datediff epoch epoch_ms epoch_us year month day
     hour minute second dayofweek isodow dayofyear week quarter to_years to_months to_weeks to_days
@@ -47,6 +47,14 @@ _LENGTH_MAX = 10_000
 #: What else of a SELECT may be there without having been written.
 _NOTHING: tuple[Any, ...] = (None, [], {}, "", False, "STANDARD_HANDLING", {"map": []})
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
+
+
+class UnknownNameError(UsageError):
+    """An expression uses a name that nothing has; ``name`` is it, as written."""
+
+    def __init__(self, what: str, why: str, todo: str, name: str) -> None:
+        super().__init__(what, why, todo)
+        self.name = name
 
 
 class Parsed(NamedTuple):
@@ -82,14 +90,18 @@ def parse(
 
     try:
         row = (connection or connect(threads=1)).execute(
-            "SELECT json_serialize_sql(?)", ["SELECT " + expression]
+            "SELECT json_serialize_sql(?), json_serialize_sql(?)",
+            ["SELECT " + expression, f"SELECT ({expression}\n)"],
         ).fetchone()
     except SqlError as error:
         raise _refuse(expression, str(error).splitlines()[0]) from error
     try:
-        tree = json.loads(row[0]) if row else {"error": True}
+        assert row is not None
+        tree = json.loads(row[0])
         if tree["error"]:
             raise _refuse(expression, str(tree.get("error_message", "it cannot be parsed")))
+        if row[1].startswith('{"error":true'):
+            raise _refuse(expression, "it is not one expression")
         walker = _Walker(expression, names)
         walker.visit(_only_expression(expression, tree))
     except RecursionError as error:
@@ -212,10 +224,11 @@ class _Walker:
 
         near = get_close_matches(written.lower(), self._names, n=3, cutoff=0.5)
         nearest = ", ".join(self._names[name] or name for name in near)
-        return UsageError(
+        return UnknownNameError(
             f"Nothing is called {written!r} in: {_shown(self.expression)}",
             "Text belongs in single quotes." if "." not in written else "",
             f"Nearest names: {nearest}." if nearest else "",
+            written,
         )
 
     def _constant(self, node: Any) -> None:

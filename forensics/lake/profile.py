@@ -52,7 +52,7 @@ def write(folder: Path, table: str, records: pa.Table) -> str | None:
     Returns:
         The new file's name; None when the table has no numeric features.
     """
-    if "features" not in records.schema.names or records.num_rows == 0:
+    if not table.startswith("decisions/") or "features" not in records.schema.names:
         return None
     point = table.split("/", 1)[1]
     days = pc.divide(records["occurred_at"].cast(pa.int64()), _DAY_US).cast(pa.int32())

@@ -112,7 +112,8 @@ def replace_files(
 def state(root: Path, name: str) -> Table:
     """The table's version, live files and feature types, from its Delta log."""
     table = open_table(root, name)
-    return Table(table.version(), tuple(live_files(table, name)), _features(table))
+    files = tuple(live_files(table, name))
+    return Table(table.version(), files, features_of(pa.schema(table.schema().to_arrow())))
 
 
 def live_files(table: DeltaTable, name: str) -> list[DataFile]:
@@ -156,11 +157,15 @@ def _micros(time_: object) -> int:
     return int(pa.scalar(time_, pa.timestamp("us", "UTC")).value)
 
 
-def _features(table: DeltaTable) -> dict[str, str]:
-    schema = pa.schema(table.schema().to_arrow())
-    if "features" not in schema.names:
+def features_of(schema: pa.Schema) -> dict[str, str]:
+    """Feature types by name; none for a table that holds no decisions.
+
+    Changes have a ``features`` column too: a list of names.
+    """
+    index = schema.get_field_index("features")
+    if index < 0 or not pa.types.is_struct(schema.field(index).type):
         return {}
-    return {field.name: type_name(field.type) for field in schema.field("features").type}
+    return {field.name: type_name(field.type) for field in schema.field(index).type}
 
 
 def type_name(type_: pa.DataType) -> str:

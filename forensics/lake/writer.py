@@ -179,10 +179,8 @@ def data_file(records: pa.Table, table: str, name: str, size: int) -> DataFile:
 
 
 def feature_types(records: pa.Table) -> dict[str, str]:
-    """Feature types by name, of a table with a ``features`` column."""
-    if "features" not in records.schema.names:
-        return {}
-    return {f.name: tables.type_name(f.type) for f in records.schema.field("features").type}
+    """Feature types by name; none for a table that holds no decisions."""
+    return tables.features_of(records.schema)
 
 
 def present_rows(

@@ -84,16 +84,19 @@ class ModelWorker:
         except OSError as error:
             raise ReplayError(f"the file cannot be read: {error}") from error
         limits = [str(memory_bytes), str(cpu_s)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _START, _ROOT, runtime, find_library(runtime),
-             str(model.resolve()), *limits],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            # An idle thread must sleep: spinning would take a processor from the parent.
-            env={"OMP_WAIT_POLICY": "passive", "LC_ALL": "C"},
-        )  # fmt: skip
+        names = [_ROOT, runtime, find_library(runtime), str(model.resolve()), *limits]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _START, *names],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                # An idle thread must sleep: spinning would take a processor from the parent.
+                env={"OMP_WAIT_POLICY": "passive", "LC_ALL": "C"},
+            )
+        except OSError as error:
+            raise ReplayError(f"no process can be started for it: {error}") from error
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert stream is not None
             os.set_blocking(stream.fileno(), False)

@@ -1,0 +1,1 @@
+"""Evidence in: one file per source format, one way from received bytes to the lake."""

@@ -1,0 +1,221 @@
+"""From decoded records to the tables that the lake keeps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from forensics.ingest import features as feature_columns
+from forensics.ingest.columns import Gathered, build, json_text, said
+from forensics.ingest.interface import Options, Parsed, Reject
+from forensics.integrity.leaf import SALT_BYTES, leaf_hash
+from forensics.lake.writer import table_of
+from forensics_schemas.arrow import KEPT, SCHEMAS, TIMESTAMP, field_rules
+
+KINDS = ("decision", "change", "override", "outcome")
+
+#: By what a record that does not say its kind is known.
+_TELLTALES = (
+    ("change", {"change_id"}),
+    ("override", {"override_id"}),
+    ("outcome", {"label", "arrived_at"}),
+)
+
+
+#: A record's line number, its received bytes, and what they decode to.
+Numbered = tuple[int, bytes, dict[str, Any]]
+
+
+def assemble(
+    name: str,
+    records: Sequence[Numbered],
+    known: dict[str, dict[str, str]],
+    options: Options,
+) -> Parsed:
+    """Tables by lake table name, and the records that fit none.
+
+    Args:
+        name: the source's name, kept with each record beside its line.
+        records: line number, received bytes and decoded record of each.
+        known: feature types by name, by decision table.
+        options: how fields are named in the source.
+    """
+    parsed = Parsed()
+    groups: dict[str, list[Numbered]] = {}
+    renamed = _renamer(options)
+    for line, raw, record in records:
+        if renamed:
+            record = renamed(record)
+        kind = record.get("record") or kind_of(record)
+        if kind not in KINDS:
+            parsed.rejects.append(Reject(line, _unknown_kind(kind), raw))
+            continue
+        point = record.get("decision_point") if kind == "decision" else ""
+        if kind == "decision" and not _is_point(point):
+            parsed.rejects.append(Reject(line, _bad_point(point), raw))
+            continue
+        groups.setdefault(table_of(str(kind), str(point)), []).append((line, raw, record))
+    for table, group in groups.items():
+        built = _table(name, table, group, known.get(table, {}), parsed.rejects)
+        if built.num_rows:
+            parsed.tables[table] = built
+    return parsed
+
+
+def kind_of(record: dict[str, Any]) -> str:
+    """The kind of a record that does not say it."""
+    for kind, names in _TELLTALES:
+        if names <= record.keys():
+            return kind
+    return "decision"
+
+
+def _table(
+    name: str,
+    table: str,
+    group: list[Numbered],
+    known: dict[str, str],
+    rejects: list[Reject],
+) -> pa.Table:
+    kind = "decision" if table.startswith("decisions/") else table.removesuffix("s")
+    schema = SCHEMAS[kind]
+    found = Gathered()
+    rows = range(len(group))
+    records = [record for _, _, record in group]
+    if kind == "decision":
+        records = [_with_both_ids(record) for record in records]
+    columns: dict[str, pa.Array] = {}
+    for field in schema:
+        values = [record.get(field.name) for record in records]
+        columns[field.name] = build(values, field, field.name, rows, found)
+        if field_rules(field)["required"]:
+            for row, value in enumerate(values):
+                if value is None:
+                    found.problem(row, _missing(field.name, records[row]))
+    if kind == "decision":
+        given = [record.get("features") for record in records]
+        for row, value in enumerate(given):
+            if value is not None and type(value) is not dict:
+                found.problem(row, f"features is {said(value)}, expected an object")
+                given[row] = None
+        features = feature_columns.build(given, known, found)
+        if features.type.num_fields:
+            columns["features"] = features
+    _gather_unknown(records, {*schema.names, "features", "record", "schema"}, found)
+    columns |= _kept(name, group, found)
+    result = pa.table(columns)
+    if found.problems:
+        for row, reason in sorted(found.problems.items()):
+            line, raw, _ = group[row]
+            rejects.append(Reject(line, reason, raw))
+        good = [row for row in rows if row not in found.problems]
+        result = result.take(pa.array(good, pa.int64()))
+    return result
+
+
+def _with_both_ids(record: dict[str, Any]) -> dict[str, Any]:
+    """A decision may be named by its request or by itself; where one is absent the other serves."""
+    decision, request = record.get("decision_id"), record.get("request_id")
+    if decision is None and request is not None:
+        return {**record, "decision_id": request}
+    if request is None and decision is not None:
+        return {**record, "request_id": decision}
+    return record
+
+
+def _gather_unknown(records: list[dict[str, Any]], names: set[str], found: Gathered) -> None:
+    unknown = set().union(*records) - names
+    if not unknown:
+        return
+    for row, record in enumerate(records):
+        for name in unknown & record.keys():
+            found.extra.setdefault(row, {})[name] = record[name]
+
+
+def _kept(
+    name: str, group: list[Numbered], found: Gathered
+) -> dict[str, pa.Array]:
+    """The columns that the lake adds; ``segment`` and ``leaf_index`` are filled in when staged."""
+    count = len(group)
+    random = os.urandom(SALT_BYTES * count)
+    salts = [random[at : at + SALT_BYTES] for at in range(0, len(random), SALT_BYTES)]
+    raws = [raw for _, raw, _ in group]
+    now = pa.scalar(datetime.now(UTC), TIMESTAMP)
+    exact = [list(found.exact[r].items()) if r in found.exact else None for r in range(count)]
+    extra = [json_text(found.extra[r]) if r in found.extra else None for r in range(count)]
+    columns = {
+        "raw": pa.array(raws, pa.binary()),
+        "salt": pa.array(salts, pa.binary()),
+        "leaf": pa.array(list(map(leaf_hash, salts, raws)), pa.binary()),
+        "segment": pa.nulls(count, pa.string()),
+        "leaf_index": pa.nulls(count, pa.int64()),
+        "source": pa.array([f"{name}#{line}" for line, _, _ in group], pa.string()),
+        "ingested_at": pa.repeat(now, count),
+        "exact": pa.array(exact, KEPT_TYPES["exact"]),
+        "extra": pa.array(extra, pa.string()),
+    }
+    return columns
+
+
+KEPT_TYPES = {field.name: field.type for field in KEPT}
+
+
+def _is_point(point: Any) -> bool:
+    if type(point) is not str or not 1 <= len(point) <= 63:
+        return False
+    return point[0] in _LOWER and set(point) <= _LOWER | set("0123456789_")
+
+
+_LOWER = set("abcdefghijklmnopqrstuvwxyz")
+
+
+def _bad_point(point: Any) -> str:
+    if point is None:
+        return "decision_point is missing; name it in the record, or with --set decision_point=NAME"
+    return f"decision_point is {said(point)}, expected the form [a-z][a-z0-9_]*, at most 63 long"
+
+
+def _unknown_kind(kind: Any) -> str:
+    return f"record is {said(kind)}, expected one of {', '.join(KINDS)}"
+
+
+def _missing(name: str, record: dict[str, Any]) -> str:
+    folded = {key.replace("-", "_").lower(): key for key in record if key != name}
+    near = [key for low, key in folded.items() if low.endswith(name.split("_")[0])]
+    hint = f"; --map {name}={near[0]} if that is it" if near else ""
+    return f"{name} is missing{hint}"
+
+
+def _renamer(options: Options) -> Any:
+    """A function that gives a foreign record the contract's field names; None when none is needed."""
+    if not options.paths and not options.constants:
+        return None
+
+    def renamed(record: dict[str, Any]) -> dict[str, Any]:
+        result = dict(record)
+        for field, path in options.paths:
+            value: Any = record.get(path)
+            if value is None:
+                value = record
+                for part in path.split("."):
+                    value = value.get(part) if isinstance(value, dict) else None
+            result.pop(path.split(".")[0], None)
+            _put(result, field, value)
+        for field, constant in options.constants:
+            _put(result, field, constant)
+        return result
+
+    return renamed
+
+
+def _put(record: dict[str, Any], field: str, value: Any) -> None:
+    *groups, last = field.split(".")
+    for group in groups:
+        inner = record.get(group)
+        record[group] = record = dict(inner) if isinstance(inner, dict) else {}
+    record[last] = value
+

@@ -1,0 +1,144 @@
+"""From one line of JSON to a record, strictly, without losing what was written.
+
+Two parsers, one meaning. msgspec is fast and strict, but keeps the last of duplicate keys silently
+and rounds long decimals. So a line is only taken from it when a count of its keys shows that none
+was lost and a scan shows no number that a double cannot hold; every other line goes to the slow
+parser, which sees each key and each number as written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from forensics.records.decision import ExactNumber
+
+RECORD_BYTES_MAX = 1 << 20
+DEPTH_MAX = 64
+
+#: Decimal digits that a double always gives back.
+DOUBLE_DIGITS = 17
+INTEGER_MAX = 1 << 53
+
+#: A number that may not survive the fast parser: 18 or more digits, minus zero, a tiny exponent.
+LOSSY = r"[1-9][0-9]{17}|[1-9][0-9.]{18}|-0[^.0-9eE]|[eE]-[0-9]{3}"
+_LOSSY = re.compile(LOSSY.encode())
+_fast = msgspec.json.Decoder()
+
+
+class Refused(Exception):
+    """A line that cannot become a record; the message says why."""
+
+
+def decode(line: bytes, *, lossy: bool | None = None) -> dict[str, Any]:
+    """The record that ``line`` holds.
+
+    Args:
+        line: one JSON object, without its line end.
+        lossy: what a scan for :data:`LOSSY` found, where the caller scanned many lines at once.
+
+    Raises:
+        Refused: when the line is too long, no JSON, no object, nested deeper than
+            :data:`DEPTH_MAX`, or has a key twice in one object.
+    """
+    if len(line) > RECORD_BYTES_MAX:
+        raise Refused(f"the record has {len(line):,} bytes, more than {RECORD_BYTES_MAX:,}")
+    if lossy is None:
+        lossy = _LOSSY.search(line) is not None
+    record: Any
+    if not lossy:
+        try:
+            record = _fast.decode(line)
+        except RecursionError:
+            raise Refused(f"nested deeper than {DEPTH_MAX}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return _decode_slowly(line)
+        # Every key is followed by a colon; a key that was lost, or a quote and colon that only
+        # look like a key, makes the counts differ, and then the slow parser decides.
+        if (
+            type(record) is dict
+            and line.count(b'":') == _keys(record, 1)
+            and b" :" not in line
+            and b"\t:" not in line
+            and b"\r:" not in line
+            and b"\n:" not in line
+        ):
+            return record
+    return _decode_slowly(line)
+
+
+def _keys(value: Any, depth: int) -> int:
+    """Number of keys in all objects within ``value``."""
+    if depth > DEPTH_MAX:
+        raise Refused(f"nested deeper than {DEPTH_MAX}")
+    if type(value) is dict:
+        count = len(value)
+        children = value.values()
+    else:
+        count = 0
+        children = value
+    for child in children:
+        if type(child) is dict or type(child) is list:
+            count += _keys(child, depth + 1)
+    return count
+
+
+def _decode_slowly(line: bytes) -> dict[str, Any]:
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(f"not UTF-8 at byte {error.start}: 0x{line[error.start]:02x}") from None
+    try:
+        record = _slow.decode(text)
+    except RecursionError:
+        raise Refused(f"nested deeper than {DEPTH_MAX}") from None
+    except json.JSONDecodeError as error:
+        raise Refused(f"not JSON: {error.msg} at character {error.pos + 1}") from None
+    if type(record) is not dict:
+        raise Refused(f"a JSON {_TYPE_NAMES.get(type(record), 'value')}, expected an object")
+    _keys(record, 1)
+    return record
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refused(f"the key {printable(twice)} stands twice in one object")
+    return result
+
+
+def exact_float(text: str) -> float | ExactNumber:
+    """``text``, a JSON number with a point or exponent, as a float where that is what it says."""
+    value = float(text)
+    digits = text.lower().split("e")[0].replace(".", "").lstrip("-0")
+    if len(digits.rstrip("0")) > DOUBLE_DIGITS or value in (float("inf"), float("-inf")):
+        return ExactNumber(text)
+    if value == 0 and digits:
+        return ExactNumber(text)
+    return value
+
+
+def _exact_int(text: str) -> int | float | ExactNumber:
+    if text == "-0":
+        return -0.0
+    if len(text) > 4000:  # Python refuses to convert integers of more digits
+        return ExactNumber(text)
+    return int(text)
+
+
+_slow = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=exact_float, parse_int=_exact_int, strict=True
+)
+
+_TYPE_NAMES = {list: "array", str: "string", int: "number", float: "number", bool: "boolean"}
+
+
+def printable(text: str, limit: int = 60) -> str:
+    """``text`` in quotes for a message: escaped, and cut at ``limit`` characters."""
+    shown = text if len(text) <= limit else text[: limit - 1] + "…"
+    return json.dumps(shown, ensure_ascii=not shown.isprintable())

@@ -1,0 +1,165 @@
+"""Features: a typed struct that each decision point owns and learns from what it records.
+
+A JSON number is a number: it becomes float64 however the first records wrote it, since producers
+write 50000 and 50000.5 for the same feature. Once a feature has a type it keeps it; a record that
+gives it another is refused with both types named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from forensics.ingest.columns import Gathered, json_text, said, scalars
+from forensics.ingest.decode import printable
+from forensics.records.decision import ExactNumber
+
+#: What the ``exact`` column says of a feature that a record does not have at all. A null that was
+#: recorded and a value that was not are different evidence.
+ABSENT = "absent"
+
+_NONE = type(None)
+
+
+def build(
+    records: Sequence[dict[str, Any] | None], known: dict[str, str], found: Gathered
+) -> pa.StructArray:
+    """The features column.
+
+    Args:
+        records: each record's features; None where it has none.
+        known: types by name, as the lake has them for this decision point.
+        found: what is wrong or special is added here.
+    """
+    rows = range(len(records))
+    empty: dict[str, Any] = {}
+    given = [features or empty for features in records]
+    names = dict.fromkeys(name for features in _distinct_shapes(given) for name in features)
+    _refuse_names(names, given, known, found)
+    fields: list[pa.Field] = []
+    arrays: list[pa.Array] = []
+    for name in names:
+        values = [features.get(name) for features in given]
+        type_ = _arrow_type(known.get(name) or _infer(values))
+        if type_ is None:  # nothing but nulls so far: no type yet, and a struct needs one
+            for row, features in enumerate(given):
+                if name in features:
+                    found.keep_exact(row, f"features.{name}", "null")
+            continue
+        arrays.append(_column(values, type_, f"features.{name}", rows, found))
+        fields.append(pa.field(name, type_))
+        _note_absent(name, records, found)
+    if not fields:
+        return pa.nulls(len(records), pa.struct([]))
+    missing = pa.array([features is None for features in records], pa.bool_())
+    return pa.StructArray.from_arrays(arrays, fields=fields, mask=missing)
+
+
+def _distinct_shapes(given: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One record for each different tuple of names, in order of first appearance."""
+    shapes: dict[tuple[str, ...], dict[str, Any]] = {}
+    for features in given:
+        shapes.setdefault(tuple(features), features)
+    return list(shapes.values())
+
+
+def _refuse_names(
+    names: dict[str, None], given: Sequence[dict[str, Any]], known: dict[str, str], found: Gathered
+) -> None:
+    """Take out names that a table cannot hold: unprintable ones, and twins that differ in case."""
+    folded = {name.casefold(): name for name in known}
+    for name in list(names):
+        first = folded.setdefault(name.casefold(), name)
+        if first != name:
+            reason = f"feature {printable(name)} differs only in case from {printable(first)}"
+        elif not name or not name.isprintable() or len(name) > 256:
+            reason = f"feature name {printable(name)} is empty, too long or not printable"
+        else:
+            continue
+        del names[name]
+        for row, features in enumerate(given):
+            if name in features:
+                found.problem(row, reason)
+
+
+def _infer(values: Sequence[Any]) -> str | None:
+    """The type that the first value which has one gives the feature."""
+    for value in values:
+        if isinstance(value, bool):
+            return "bool"
+        if isinstance(value, (int, float, ExactNumber)):
+            return "float64"
+        if isinstance(value, str):
+            return "string"
+        if isinstance(value, list) and value and set(map(type, value)) <= {int, float}:
+            return "list<element: double>"
+        if value is not None:
+            return "json"
+    return None
+
+
+def _arrow_type(name: str | None) -> pa.DataType | None:
+    if name is None:
+        return None
+    if name == "json":
+        return _JSON
+    if name.startswith("list<"):
+        return pa.list_(pa.float64())
+    return {"float64": pa.float64(), "string": pa.string(), "bool": pa.bool_(), "int64": pa.int64()}[
+        name
+    ]
+
+
+#: Text that holds JSON; told from plain text by the field's name in the catalog alone.
+_JSON = pa.string()
+
+
+def _column(
+    values: Sequence[Any], type_: pa.DataType, path: str, rows: Sequence[int], found: Gathered
+) -> pa.Array:
+    if pa.types.is_list(type_):
+        return _lists(values, type_, path, rows, found)
+    if any(isinstance(value, (dict, list)) for value in values) and pa.types.is_string(type_):
+        values = [json_text(v) if isinstance(v, (dict, list)) else v for v in values]
+    before = set(found.problems)
+    array = scalars(values, type_, path, rows, found)
+    for row in set(found.problems) - before:
+        if found.problems[row].startswith(path):
+            found.problems[row] = _changed_type(path, values[row], str(type_))
+    return array
+
+
+def _lists(
+    values: Sequence[Any], type_: pa.ListType, path: str, rows: Sequence[int], found: Gathered
+) -> pa.Array:
+    kept = []
+    for value, row in zip(values, rows, strict=True):
+        good = value is None or (
+            isinstance(value, list) and set(map(type, value)) <= {int, float, _NONE}
+        )
+        if not good:
+            found.problem(row, _changed_type(path, value, "list of float64"))
+        kept.append(value if good else None)
+    return pa.array(kept, type_)
+
+
+def _changed_type(path: str, value: Any, type_: str) -> str:
+    name = path.removeprefix("features.")
+    type_ = {"double": "float64"}.get(type_, type_)
+    got = {
+        str: "string", bool: "bool", int: "int64", float: "float64", dict: "object", list: "list",
+    }.get(type(value), "float64")  # fmt: skip
+    return (
+        f"feature {printable(name)} is {said(value)} ({got}), but is {type_} at this decision "
+        f"point; a feature keeps its type, so record the new kind under a new name"
+    )
+
+
+def _note_absent(
+    name: str, records: Sequence[dict[str, Any] | None], found: Gathered
+) -> None:
+    for row, features in enumerate(records):
+        if features is not None and name not in features:
+            found.keep_exact(row, f"features.{name}", ABSENT)

@@ -1,0 +1,109 @@
+"""The quarantine: records that could not be taken in, with the reason and the bytes kept.
+
+One JSON-lines file per ingest source that had any, named by the content it holds: the same bad
+lines met again land in the same file and are not kept twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from forensics.errors import NotFoundError
+from forensics.ingest.interface import Reject
+from forensics.lake.files import write_durably
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One record in quarantine."""
+
+    id: str
+    source: str
+    line: int
+    reason: str
+    raw: bytes
+
+
+def keep(root: Path, source: str, rejects: Iterable[Reject]) -> list[Kept]:
+    """Keep rejected records durably and return them with their ids."""
+    kept = [Kept(_id_of(source, r), source, r.line, r.reason, r.raw) for r in rejects]
+    if not kept:
+        return []
+    lines = "".join(_line(item) for item in kept).encode()
+    name = hashlib.sha256("".join(item.id for item in kept).encode()).hexdigest()[:32]
+    path = root / "quarantine" / f"{name}.jsonl"
+    if not path.exists():
+        write_durably(path, lines)
+    return kept
+
+
+def load(root: Path, identifier: str | None = None) -> list[Kept]:
+    """Records in quarantine that have not been retried with success.
+
+    Args:
+        root: the lake's folder.
+        identifier: one record's id; all where None.
+
+    Raises:
+        NotFoundError: when there is no such record.
+    """
+    done = _resolved(root)
+    items = [item for item in _all(root) if item.id not in done]
+    if identifier is None:
+        return items
+    found = [item for item in items if item.id == identifier]
+    if not found:
+        state = "has been retried with success" if identifier in done else "is not in quarantine"
+        raise NotFoundError(
+            f"{identifier} {state}.",
+            f"{len(items):,} records are.",
+            "List them: forensics ingest --quarantine",
+        )
+    return found[:1]
+
+
+def resolve(root: Path, identifiers: Iterable[str]) -> None:
+    """Mark records as retried with success; their bytes stay."""
+    path = root / "quarantine" / "resolved.txt"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    text += "".join(f"{identifier} {now}\n" for identifier in identifiers)
+    write_durably(path, text.encode())
+
+
+def _resolved(root: Path) -> set[str]:
+    path = root / "quarantine" / "resolved.txt"
+    if not path.exists():
+        return set()
+    return {line.split(" ", 1)[0] for line in path.read_text(encoding="utf-8").splitlines()}
+
+
+def _all(root: Path) -> Iterator[Kept]:
+    for path in sorted((root / "quarantine").glob("*.jsonl")):
+        with path.open("rb") as stream:
+            for line in stream:
+                item = json.loads(line)
+                raw = base64.b64decode(item["raw"])
+                yield Kept(item["id"], item["source"], item["line"], item["reason"], raw)
+
+
+def _id_of(source: str, reject: Reject) -> str:
+    digest = hashlib.sha256(f"{source}\n{reject.line}\n".encode() + reject.raw).hexdigest()
+    return f"q-{digest[:10]}"
+
+
+def _line(item: Kept) -> str:
+    data = {
+        "id": item.id,
+        "source": item.source,
+        "line": item.line,
+        "reason": item.reason,
+        "raw": base64.b64encode(item.raw).decode(),
+    }
+    return json.dumps(data) + "\n"

@@ -1,0 +1,162 @@
+"""The run of an ingest: chunks to workers, staged files to the lake, a count of all that happened."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from forensics.ingest import quarantine
+from forensics.ingest.interface import Chunk, Options, Parser, Reject, Source
+from forensics.lake import catalog, writer
+from forensics.lake.catalog import DataFile
+from forensics.lake.snapshot import Snapshot, take
+from forensics.lake.writer import Staged
+
+#: Below this a pool of workers costs more than it brings.
+_POOL_BYTES_MIN = 24 << 20
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of an ingest's records."""
+
+    landed: Counter[str] = field(default_factory=Counter)
+    already_present: int = 0
+    quarantined: Counter[str] = field(default_factory=Counter)
+    #: The first quarantined records, to be shown.
+    examples: list[quarantine.Kept] = field(default_factory=list)
+
+    @property
+    def landed_total(self) -> int:
+        return sum(self.landed.values())
+
+    @property
+    def quarantined_total(self) -> int:
+        return sum(self.quarantined.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """One chunk, staged by a worker."""
+
+    chunk: Chunk
+    staged: tuple[Staged, ...]
+    rejects: tuple[Reject, ...]
+
+
+#: Called with (bytes or rows of the source done, records landed so far).
+Progress = Callable[[int, int], None]
+_EXAMPLES = 5
+
+
+def run(
+    root: Path,
+    source: Source,
+    options: Options = Options(),
+    *,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> Report:
+    """Take all records of ``source`` into the lake at ``root``.
+
+    What the report counts as landed is durable; what it counts as quarantined was so before its
+    chunk was committed. A run that dies can be repeated: what landed is already present then.
+
+    Args:
+        root: an existing lake.
+        source: where the records come from.
+        options: how its fields are named.
+        progress: told after each commit.
+        workers: processes that parse; by default one per core for a large source, else none.
+    """
+    catalog.require_lake(root)
+    report = Report()
+    for done in _staged(root, source, options, _workers_for(source) if workers is None else workers):
+        _quarantine(root, source, done.rejects, report)
+        for staged in done.staged:
+            landed, late = _commit(root, source, done.chunk, options, staged)
+            _quarantine(root, source, [r for r in late if r not in done.rejects], report)
+            report.landed[landed.table] += landed.file.rows
+            report.already_present += landed.already_present
+        if progress:
+            progress(done.chunk.done, report.landed_total)
+    return report
+
+
+def _commit(
+    root: Path, source: Source, chunk: Chunk, options: Options, staged: Staged
+) -> tuple[Staged, list[Reject]]:
+    """Commit one staged file; what landed, and what was rejected on a second look."""
+    late: list[Reject] = []
+
+    def restage(snapshot: Snapshot) -> Staged:
+        parsed = source.parse(chunk, _features(snapshot), options)
+        late.extend(parsed.rejects)
+        records = parsed.tables.get(staged.table)
+        if records is None:
+            return replace(staged, file=DataFile("", 0, 0, 0, 0), index_run=None, profile=None)
+        return writer.stage(snapshot, staged.table, records)
+
+    return writer.commit(root, staged, restage), late
+
+
+def _quarantine(root: Path, source: Source, rejects: Sequence[Reject], report: Report) -> None:
+    kept = quarantine.keep(root, source.name, rejects)
+    report.quarantined.update(kind_of_reason(item.reason) for item in kept)
+    report.examples += kept[: _EXAMPLES - len(report.examples)]
+
+
+def kind_of_reason(reason: str) -> str:
+    """A reason without the value it names, so that like reasons can be counted together."""
+    text = re.sub(r' (text|number|boolean) ("(?:[^"\\]|\\.)*"|\S+?)(?=[,; )]|$)', r" \1", reason)
+    return re.sub(r"\b(character|byte) \d+(: \w+)?", r"\1 …", text)
+
+
+def _staged(root: Path, source: Source, options: Options, workers: int) -> Iterator[_Done]:
+    """Chunks, staged, in order; at most two for each worker are under way at a time."""
+    if workers == 0:
+        for chunk in source.chunks():
+            yield _stage(root, source, chunk, options)
+        return
+    # A forked child of a process with threads may hang on their locks: spawn.
+    context = multiprocessing.get_context("spawn")
+    parser = source.parser()
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        under_way: deque[Future[_Done]] = deque()
+        for chunk in source.chunks():
+            under_way.append(pool.submit(_stage, root, parser, chunk, options))
+            if len(under_way) > workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+
+def _stage(root: Path, parser: Parser, chunk: Chunk, options: Options) -> _Done:
+    # Millions of small objects without cycles: collecting them only costs.
+    gc.disable()
+    try:
+        snapshot = take(root)
+        parsed = parser.parse(chunk, _features(snapshot), options)
+        staged = tuple(
+            writer.stage(snapshot, name, records) for name, records in parsed.tables.items()
+        )
+    finally:
+        gc.enable()
+    return _Done(chunk, staged, tuple(parsed.rejects))
+
+
+def _features(snapshot: Snapshot) -> dict[str, dict[str, str]]:
+    return {name: table.features for name, table in snapshot.tables.items()}
+
+
+def _workers_for(source: Source) -> int:
+    if source.total is not None and source.total < _POOL_BYTES_MIN:
+        return 0
+    return os.cpu_count() or 1

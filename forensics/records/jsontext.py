@@ -1,0 +1,67 @@
+"""JSON text that keeps every number as it was written.
+
+The standard encoder cannot write a number that no Python type holds, and writes NaN as a token that
+strict readers refuse. Here exact numbers are written digit by digit, and non-finite ones either as
+Python writes them (to keep received values as they were) or, for strict readers, as the strings
+"NaN", "Infinity" and "-Infinity", as ProtoJSON does.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from forensics.records.decision import ExactNumber
+
+_quoted = json.encoder.encode_basestring
+
+
+def dumps(value: Any, *, strict: bool = True) -> str:
+    """``value`` as compact JSON.
+
+    Args:
+        value: mappings, sequences, text, numbers, booleans, None, datetimes, bytes (as hexadecimal).
+        strict: write non-finite numbers as strings, so that any JSON reader takes the text.
+    """
+    if value is None:
+        return "null"
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, ExactNumber):
+        return str(value)
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return number_text(value) if math.isfinite(value) or not strict else f'"{number_text(value)}"'
+    if isinstance(value, datetime):
+        return f'"{time_text(value)}"'
+    if isinstance(value, date):
+        return f'"{value.isoformat()}"'
+    if isinstance(value, bytes):
+        return f'"{value.hex()}"'
+    if isinstance(value, Mapping):
+        items = (f"{_quoted(str(key))}:{dumps(item, strict=strict)}" for key, item in value.items())
+        return "{" + ",".join(items) + "}"
+    return "[" + ",".join(dumps(item, strict=strict) for item in value) + "]"
+
+
+def number_text(value: float) -> str:
+    """The shortest text that reads back as ``value``: whole numbers without a point, -0.0 with one."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    if value.is_integer() and abs(value) < 1e16 and (value or math.copysign(1, value) > 0):
+        return str(int(value))
+    return repr(value)
+
+
+def time_text(time: datetime) -> str:
+    """A time in UTC as ISO 8601 with a Z, with as many digits as it needs."""
+    time = time.astimezone(UTC).replace(tzinfo=None)
+    return time.isoformat(timespec="auto") + "Z"

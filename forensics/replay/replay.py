@@ -1,0 +1,224 @@
+"""The verdict on one decision: do the recorded artifacts on the recorded inputs give what was recorded?
+
+Steps are compared in the order in which they acted: configuration, cache, model, rules. What a
+consumer did with the answer is not replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from forensics.errors import ReplayError
+from forensics.lake.sql import Connection
+from forensics.records.decision import Decision
+from forensics.records.replay import Divergence, Replay, Verdict
+from forensics.replay.evidence import (
+    Artifacts,
+    closeness,
+    float32_bytes,
+    step_of,
+    step_outputs,
+)
+from forensics.replay.rules import Rule
+from forensics.replay.session import LoadedModel, ReplaySession
+
+
+def replay(
+    decision: Decision, artifacts: Artifacts, *, connection: Connection | None = None
+) -> Replay:
+    """Runs ``decision`` again; never raises for what a decision or an artifact contains."""
+    with ReplaySession(decision, artifacts, connection=connection) as session:
+        return replay_session(session)
+
+
+def replay_session(
+    session: ReplaySession, *, model_names: Mapping[str, str] | None = None
+) -> Replay:
+    """As :func:`replay`, on a session that stays open for explanations.
+
+    Args:
+        session: the decision with its model.
+        model_names: how to call models in statements, e.g. ``{"sha256:…": "pd v1"}``.
+    """
+    decision = session.decision
+    missing = list(session.missing)
+    score = session.model.score
+    missing.extend(text for text in session.model.missing if text not in missing)
+    rule: Rule | None = None
+    if score is not None and session.rules is not None:
+        try:
+            rule = session.rules.decide(decision.features, session.values, score)[0]
+        except ReplayError as error:
+            missing.append(f"rules artifact: {error}")
+    near = None if score is None else closeness(decision, score)
+    if decision.score is None and decision.score_bytes is None:
+        missing.append("score")
+    divergences = (
+        session.config.divergence,
+        _cache_divergence(session, score, near, model_names or {}),
+        _model_divergence(session, score, near, model_names or {}),
+        _rules_divergence(decision, rule),
+    )
+    first = next((found for found in divergences if found is not None), None)
+    return Replay(
+        verdict=_verdict(decision, missing, near, rule, divergences),
+        recorded=_recorded(decision),
+        replayed=_replayed(decision, score, rule),
+        first_divergence=first,
+        missing=tuple(missing),
+        runtime_recorded=_runtime_recorded(decision),
+        runtime_replayed=session.model.runtime,
+    )
+
+
+def _verdict(
+    decision: Decision,
+    missing: list[str],
+    near: str | None,
+    rule: Rule | None,
+    divergences: tuple[Divergence | None, ...],
+) -> Verdict:
+    if missing or rule is None or near is None:
+        return "not_replayable"
+    config, cache, _, rules = divergences
+    if rule.outcome != decision.outcome or config or cache or rules:
+        return "diverged"
+    if near == "exact":
+        return "bit_exact"
+    return "within_ulp" if near == "ulp" else "same_outcome"
+
+
+def _cache_divergence(
+    session: ReplaySession, score: float | None, near: str | None, names: Mapping[str, str]
+) -> Divergence | None:
+    """A score that came from an entry of another model and is not what the live model gives."""
+    entry = session.entry
+    if entry is None or near == "exact":
+        return None
+    decision = session.decision
+    theirs = entry.score
+    other = _model_name(entry.digest, names)
+    live = _model_name(session.model.digest, names, decision)
+    written = decision.cache.get("written_at")
+    since = f", entry written at {_when(written)}" if written else ""
+    if theirs is not None and closeness(decision, theirs) == "exact":
+        statement = (
+            f"the score is what model {other} gives (replaced), bit for bit, not what the live"
+            f" model {live} gives{since}"
+        )
+    elif theirs is not None:
+        statement = (
+            f"the score came from a cache entry of model {other}{since}, yet that model gives"
+            f" {theirs:.6g} on these inputs and the live model {live} another"
+        )
+    elif score is None:
+        return None
+    else:
+        statement = (
+            f"the score came from a cache entry of model {other}{since} and is not what the live"
+            f" model {live} gives; the entry's model could not be run"
+        )
+    step = step_of(decision, "cache").get("id") or "cache"
+    return Divergence(str(step), decision.score, score, statement)
+
+
+def _model_divergence(
+    session: ReplaySession, score: float | None, near: str | None, names: Mapping[str, str]
+) -> Divergence | None:
+    if score is None or near != "apart":
+        return None
+    decision, model = session.decision, session.model
+    statement = (
+        f"model {_model_name(model.digest, names, decision)} gives {score:.6g} on these inputs,"
+        f" recorded is {_recorded_score(decision)}"
+    )
+    recorded = _runtime_recorded(decision)
+    if recorded and recorded != model.runtime:
+        statement += f"; recorded under {recorded}, replayed under {model.runtime}"
+    step = step_of(decision, "model").get("id") or "model"
+    return Divergence(str(step), decision.score, score, statement)
+
+
+def _rules_divergence(decision: Decision, rule: Rule | None) -> Divergence | None:
+    if rule is None:
+        return None
+    step = step_of(decision, "rules")
+    outputs = step_outputs(step)
+    said_outcome = outputs.get("outcome", decision.outcome)
+    said_rule = _said_rule(outputs)
+    same_rule = said_rule is None or said_rule == rule.id
+    if said_outcome == rule.outcome == decision.outcome and same_rule:
+        return None
+    recorded: dict[str, Any] = {"outcome": decision.outcome}
+    if said_rule is not None:
+        recorded["rule"] = said_rule
+    by = f" by {said_rule}" if said_rule is not None else ""
+    if said_outcome != decision.outcome:
+        recorded["step_outcome"] = said_outcome
+        statement = f"the rules step answered {said_outcome}{by}, the decision is {decision.outcome}"
+    else:
+        statement = f"the rules decide {rule.outcome} by {rule.id}, recorded is {said_outcome}{by}"
+    replayed = {"outcome": rule.outcome, "rule": rule.id}
+    return Divergence(str(step.get("id") or "rules"), recorded, replayed, statement)
+
+
+def _recorded(decision: Decision) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if decision.score is not None:
+        found["score"] = decision.score
+    if decision.score_bytes is not None:
+        found["score_bytes"] = decision.score_bytes.hex()
+    found["outcome"] = decision.outcome
+    rule = _said_rule(step_outputs(step_of(decision, "rules")))
+    if rule is not None:
+        found["rule"] = rule
+    return found
+
+
+def _replayed(decision: Decision, score: float | None, rule: Rule | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if score is not None:
+        found["score"] = score
+        if decision.score_dtype == "float64":
+            import struct
+
+            found["score_bytes"] = struct.pack("<d", score).hex()
+        else:
+            found["score_bytes"] = float32_bytes(score).hex()
+    if rule is not None:
+        found["outcome"] = rule.outcome
+        found["rule"] = rule.id
+    return found
+
+
+def _said_rule(outputs: Mapping[str, Any]) -> str | None:
+    said = outputs.get("rule", outputs.get("rule_id"))
+    return said if isinstance(said, str) else None
+
+
+def _runtime_recorded(decision: Decision) -> str | None:
+    parts = [decision.model.get("runtime"), decision.model.get("runtime_version")]
+    return " ".join(str(part) for part in parts if part) or None
+
+
+def _model_name(
+    digest: str | None, names: Mapping[str, str], decision: Decision | None = None
+) -> str:
+    short = f"{digest[:13]}…" if digest else "?"
+    name = names.get(digest or "")
+    if name is None and decision is not None:
+        parts = [decision.model.get("name"), decision.model.get("version")]
+        name = " ".join(str(part) for part in parts if part)
+    return f"{name} ({short})" if name else short
+
+
+def _recorded_score(decision: Decision) -> str:
+    return "nothing" if decision.score is None else f"{decision.score:.6g}"
+
+
+def _when(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+__all__ = ["Artifacts", "LoadedModel", "ReplaySession", "replay", "replay_session"]

@@ -1,0 +1,333 @@
+"""One decision with its model running beside: score it, decide it, and decide variants of it.
+
+The child process starts when the session is made; configuration and rules are read while it loads.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from forensics.errors import ForensicsError, ReplayError, UsageError
+from forensics.lake.expressions import UnknownNameError
+from forensics.lake.sql import Connection, connect
+from forensics.records.decision import Decision, ExactNumber
+from forensics.replay.client import ModelDescription, ModelWorker
+from forensics.replay.evidence import (
+    Artifacts,
+    Config,
+    closeness,
+    read_artifact,
+    read_config,
+    step_of,
+)
+from forensics.replay.rules import BoundRules, Rule, read_rules
+
+
+class LoadedModel:
+    """A model artifact with the decision's features in its order, or the reasons why there is none."""
+
+    def __init__(
+        self, decision: Decision, digest: str | None, artifacts: Artifacts, timeout_s: float,
+        threads: int | None, field: str = "model.digest",
+    ) -> None:  # fmt: skip
+        self._decision = decision
+        self.digest = digest
+        self.missing: list[str] = []
+        self.description: ModelDescription | None = None
+        self.row: array[float] = array("f")
+        #: Boosting rounds used; 0 is all of them.
+        self.trees = 0
+        self._worker: ModelWorker | None = None
+        self._ready = False
+        if not digest:
+            self.missing.append(field)
+            return
+        try:
+            path = artifacts.path(digest)
+            if path is None:
+                self.missing.append(f"artifact {digest} (model file)")
+            else:
+                self._worker = ModelWorker(Path(path), timeout_s=timeout_s, threads=threads)
+        except (ForensicsError, OSError) as error:
+            self.missing.append(f"artifact {digest} (model file): {error}")
+
+    def ready(self) -> bool:
+        """Whether the model is loaded and every feature of it was recorded; waits for the child."""
+        if self._worker is not None and not self._ready and not self.missing:
+            try:
+                self.description = self._worker.describe()
+                self._fill(self.description)
+                self._ready = not self.missing
+            except ReplayError as error:
+                self.missing.append(f"artifact {self.digest} (model file): {error}")
+        return self._ready
+
+    def predict(
+        self, kinds: Sequence[str], columns: Mapping[int, array[float]] | None = None, count: int = 1
+    ) -> tuple[array[float], ...]:
+        """See :meth:`forensics.replay.client.ModelWorker.predict`; a first death is kept as missing."""
+        if not self.ready() or self._worker is None:
+            raise ReplayError("The model cannot be run.", "; ".join(self.missing))
+        try:
+            return self._worker.predict(
+                self.row, count, columns=columns, kinds=kinds, trees=self.trees
+            )
+        except ReplayError as error:
+            self._ready = False
+            self.missing.append(f"artifact {self.digest} (model file): {error}")
+            raise
+
+    @cached_property
+    def score(self) -> float | None:
+        """The model's answer to the recorded features: a float32 as a double, None if it has none.
+
+        Services that stop early use the best iteration, others all; where that gives the recorded
+        bytes and all rounds do not, the model is run so from then on.
+        """
+        try:
+            score = self.predict(("value",))[0][0]
+            assert self.description is not None
+            best, rounds = self.description.best_iteration, self.description.rounds
+            if best is not None and best + 1 < rounds and closeness(self._decision, score) != "exact":
+                self.trees = best + 1
+                early = self.predict(("value",))[0][0]
+                if closeness(self._decision, early) == "exact":
+                    return early
+                self.trees = 0
+        except ReplayError:
+            return None
+        return score
+
+    @property
+    def runtime(self) -> str | None:
+        """Library and version that ran the model, e.g. ``xgboost 3.2.0``."""
+        if self.description is None:
+            return None
+        if self.trees:
+            return f"{self.description.runtime}, first {self.trees} of {self.description.rounds} rounds"
+        return self.description.runtime
+
+    def close(self) -> None:
+        """Ends the child."""
+        if self._worker is not None:
+            self._worker.close()
+
+    def _fill(self, description: ModelDescription) -> None:
+        features = self._decision.features
+        names = description.features or tuple(f"f{at}" for at in range(description.width))
+        absent = [name for name in names if name not in features]
+        if absent and not description.features:
+            self.missing.append(f"feature names (artifact {self.digest} names none)")
+            return
+        self.missing.extend(f"features.{name}" for name in absent)
+        for name in names:
+            try:
+                self.row.append(as_number(features.get(name)))
+            except ValueError as error:
+                self.missing.append(f"features.{name} ({error})")
+        self.names = names
+
+
+class Answer(NamedTuple):
+    """What the model and the rules said for each row."""
+
+    scores: array[float]
+    rules: list[Rule]
+
+
+class ReplaySession:
+    """Everything needed to run one decision again. Use as a context manager.
+
+    Args:
+        decision: as recorded.
+        artifacts: the lake's artifacts.
+        connection: a DuckDB connection to evaluate rules on, which saves opening one.
+        timeout_s: longest wait for one answer of a model.
+        threads: threads for large batches; all processors where None.
+    """
+
+    def __init__(
+        self,
+        decision: Decision,
+        artifacts: Artifacts,
+        *,
+        connection: Connection | None = None,
+        timeout_s: float = 60.0,
+        threads: int | None = None,
+    ) -> None:
+        self.decision = decision
+        self.artifacts = artifacts
+        self._connection = connection
+        self.model = LoadedModel(
+            decision, decision.model.get("digest"), artifacts, timeout_s, threads
+        )
+        entry = decision.cache.get("model_digest") if decision.cache.get("hit") else None
+        #: The model that made the cache entry, where it is another than the live one.
+        self.entry: LoadedModel | None = None
+        if entry and entry != decision.model.get("digest"):
+            self.entry = LoadedModel(
+                decision, entry, artifacts, timeout_s, threads, "cache.model_digest"
+            )
+
+    def __enter__(self) -> ReplaySession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the children."""
+        self.model.close()
+        if self.entry is not None:
+            self.entry.close()
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration's values and what contradicts them."""
+        return read_config(self.decision, self.artifacts)
+
+    @cached_property
+    def values(self) -> Mapping[str, Any]:
+        """Configuration values that rules may use, with the recorded threshold where none is."""
+        values = {
+            name: value
+            for name, value in self.config.values.items()
+            if value is None or isinstance(value, (str, int, float))
+        }
+        if self.decision.threshold is not None:
+            values.setdefault("threshold", self.decision.threshold)
+        return values
+
+    @cached_property
+    def threshold(self) -> float | None:
+        """What the score was compared with, where that is known."""
+        value = self.decision.threshold
+        if value is None:
+            value = self.config.values.get("threshold")
+        return float(value) if isinstance(value, int | float) else None
+
+    @cached_property
+    def rules(self) -> BoundRules | None:
+        """The rule set, checked against this decision's names; None with a reason in ``missing``."""
+        bound, self._rules_missing = self._bind()
+        return bound
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What the model and the rules need and have not."""
+        rules = self.rules  # read while the child loads
+        self.model.ready()
+        found = list(self.model.missing)
+        if rules is None:
+            found += self._rules_missing
+        return tuple(dict.fromkeys(found))
+
+    def decide(self, columns: Mapping[str, Sequence[float]], count: int) -> Answer:
+        """Scores and deciding rules of ``count`` variants of this decision.
+
+        Args:
+            columns: by feature, the ``count`` values that replace the recorded one.
+            count: number of variants.
+
+        Raises:
+            ReplayError: when the model or the rules cannot be run.
+        """
+        rules = self.rules
+        if rules is None or not self.model.ready():
+            raise ReplayError("The decision cannot be replayed.", "; ".join(self.missing))
+        names = {name: at for at, name in enumerate(self.model.names)}
+        patches = {
+            names[name]: array("f", values) for name, values in columns.items() if name in names
+        }
+        scores = self.model.predict(("value",), patches, count)[0]
+        features: dict[str, Any] = {**self.decision.features}
+        features.update((name, list(values)) for name, values in columns.items())
+        return Answer(scores, rules.decide(features, self.values, scores, count))
+
+    def judge(
+        self, columns: Mapping[str, Sequence[float]], scores: array[float], count: int
+    ) -> list[Rule]:
+        """The deciding rules for given scores, without the model."""
+        rules = self.rules
+        if rules is None:
+            raise ReplayError("The rules cannot be run.", "; ".join(self._rules_missing))
+        features: dict[str, Any] = {**self.decision.features}
+        features.update((name, list(values)) for name, values in columns.items())
+        return rules.decide(features, self.values, scores, count)
+
+    def contributions(self) -> tuple[float, dict[str, float], float]:
+        """Base value, contribution of each feature, and margin, all in the margin's unit.
+
+        They are of the model whose score was recorded: that of the cache entry where the score
+        came from one and replay confirmed it.
+
+        Raises:
+            ReplayError: when that model cannot be run.
+        """
+        model = self.scoring
+        _ = model.score  # settles how many rounds are used
+        contributions, margin = model.predict(("contributions", "margin"))
+        values = dict(zip(model.names, contributions, strict=False))
+        return contributions[-1], values, margin[0]
+
+    @cached_property
+    def scoring(self) -> LoadedModel:
+        """The model whose score was recorded."""
+        entry = self.entry
+        if entry is not None and entry.score is not None:
+            live = self.model.score
+            if live is None or closeness(self.decision, live) != "exact":
+                if closeness(self.decision, entry.score) == "exact":
+                    return entry
+        return self.model
+
+    def _bind(self) -> tuple[BoundRules | None, list[str]]:
+        step = step_of(self.decision, "rules")
+        digest = step.get("digest")
+        if not digest:
+            return None, ["rules artifact (no recorded step of kind rules has a digest)"]
+        data, missing = read_artifact(self.artifacts, str(digest), "rules")
+        if data is None:
+            return None, [missing or "rules artifact"]
+        if self._connection is None:
+            self._connection = connect(threads=1)
+        try:
+            rule_set = read_rules(data)
+            return rule_set.bind(list(self.decision.features), self.values, self._connection), []
+        except UnknownNameError as error:
+            if not self.config.known:
+                return None, list(self.config.missing)
+            name = error.name
+            place = name if "." in name else f"{name} (neither a feature nor a config value)"
+            return None, [f"{place}, used by rules artifact {digest}"]
+        except (ReplayError, UsageError) as error:
+            return None, [f"artifact {digest} (rules): {error}"]
+
+
+def as_number(value: Any) -> float:
+    """A recorded feature as a model sees it: NaN where nothing was recorded, 1 and 0 for booleans.
+
+    Raises:
+        ValueError: when it is not a number.
+    """
+    if value is None:
+        return float("nan")
+    if isinstance(value, (bool, int, float, ExactNumber)):
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError("a whole number too large for the model") from None
+    kind = type(value).__name__
+    if kind == "Decimal":
+        return float(value)
+    raise ValueError(f"{'text' if kind == 'str' else kind} where the model needs a number")
