@@ -1,13 +1,14 @@
 """Writing decisions, overrides and outcomes in the shape of the record contract.
 
-DuckDB builds the records (``records/*.sql``) out of one flat row a decision: as JSON lines at scale 1,
-as Parquet files of the same shape above, where a slice of the window becomes a file.
+DuckDB builds the records (``records/*.sql``) out of one flat row a decision: as JSON lines at
+scale 1, as Parquet files of the same shape above, where a slice of the window becomes a file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -65,8 +66,13 @@ class EvidenceWriter:
         self._look_up_tables(runs)
         self._use("parquet" if parquet else "json")
 
-    def write(self, decided: Decided, faults: Faults, sequence: NDArray[np.int64],
-              writer: NDArray[np.int64]) -> None:
+    def write(
+        self,
+        decided: Decided,
+        faults: Faults,
+        sequence: NDArray[np.int64],
+        writer: NDArray[np.int64],
+    ) -> None:
         """Write one slice of decisions and what followed from them."""
         self._con.register("rows", self._rows(decided, faults, sequence, writer))
         self._con.execute("CREATE OR REPLACE TEMP TABLE decided AS SELECT * FROM rows")
@@ -89,7 +95,6 @@ class EvidenceWriter:
             f"{name} := d.{name}{'::BIGINT' if name in WHOLE else ''}" for name in FEATURES
         )
         query = query.replace("{features}", f"struct_pack({struct})")
-        query = query.replace("{feature_count}", str(len(FEATURES)))
         for view, features in VIEWS.items():
             short = view.removesuffix("_features")
             query = query.replace("{" + short + "_names}", str(list(features)))
@@ -106,12 +111,17 @@ class EvidenceWriter:
     def _append(self, name: str, query: str) -> None:
         """Append the query's rows as JSON lines."""
         line = f"WITH r AS ({query}) SELECT without_nulls(to_json(r)::VARCHAR) AS line FROM r"
-        lines = self._con.execute(line).to_arrow_table()["line"].to_pylist()
+        lines = self._con.sql(line).to_arrow_table()["line"].to_pylist()
         with (self._out / name).open("a", encoding="utf-8", newline="\n") as file:
             file.writelines(text + "\n" for text in lines)
 
-    def _rows(self, decided: Decided, faults: Faults, sequence: NDArray[np.int64],
-              writer: NDArray[np.int64]) -> pa.Table:
+    def _rows(
+        self,
+        decided: Decided,
+        faults: Faults,
+        sequence: NDArray[np.int64],
+        writer: NDArray[np.int64],
+    ) -> pa.Table:
         """The flat columns that the SQL builds records from."""
         requests, rng = decided.requests, decided.requests.rng
         count = requests.moment.size
@@ -204,7 +214,7 @@ class EvidenceWriter:
 
     def _look_up_tables(self, runs: list[Run]) -> None:
         """The few models, configurations, runs and writers that decisions refer to by position."""
-        tables = {
+        tables: dict[str, list[dict[str, Any]]] = {
             "models": [
                 {
                     "version": model.recipe.version,
@@ -259,7 +269,9 @@ def training_data(model: Model) -> str:
 
 def write_dependencies(folder: Path) -> str:
     """The deciding service's resolved dependencies as an artifact; its digest."""
-    lines = f"duckdb=={duckdb.__version__}\nnumpy=={np.__version__}\nxgboost-cpu=={RUNTIME_VERSION}\n"
+    lines = (
+        f"duckdb=={duckdb.__version__}\nnumpy=={np.__version__}\nxgboost-cpu=={RUNTIME_VERSION}\n"
+    )
     data = lines.encode()
     (folder / "credit_line_service-dependencies.txt").write_bytes(data)
     return sha256(data)
@@ -293,7 +305,11 @@ def _timings(
     spans = {
         f"{name}_us": took(usual)
         for name, usual in (
-            ("bureau", 3200), ("billing", 4100), ("cache", 420), ("model", 1500), ("rules", 90),
+            ("bureau", 3200),
+            ("billing", 4100),
+            ("cache", 420),
+            ("model", 1500),
+            ("rules", 90),
             ("consumer", 8000),
         )
     }

@@ -51,7 +51,8 @@ def request_numbers(index: NDArray[np.int64], total: int, seed: int) -> NDArray[
     """
     bits = request_bits(total)
     last = mixed(np.array([(1 << bits) - 1]), bits, seed)[0]
-    return mixed(index, bits, seed) ^ last ^ np.uint64(showcase_number(total))
+    found: NDArray[np.uint64] = mixed(index, bits, seed) ^ last ^ np.uint64(showcase_number(total))
+    return found
 
 
 def showcase_number(total: int) -> int:

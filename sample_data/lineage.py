@@ -40,6 +40,9 @@ from .ids import run_uuid, sha256
 from .models import RUNTIME_VERSION, Model
 from .pipelines import DATASETS, JOBS, VIEWS
 
+_InputMetrics = data_quality_metrics_input_dataset.DataQualityMetricsInputDatasetFacet
+_OutputStatistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet
+
 PRODUCER = "https://example.org/credit_platform/scheduler/2.4.0"
 REPOSITORY = "https://git.example.org/credit_platform.git"
 _INPUTS = {
@@ -95,7 +98,9 @@ class LineageEmitter:
                     "IO Error: connection to bureau gateway timed out after 20 s", "SQL"
                 ),
             }
-            self._emit(run.view, RunState.FAIL, run.written, Run(run.run_id, facets), job, inputs, [])
+            self._emit(
+                run.view, RunState.FAIL, run.written, Run(run.run_id, facets), job, inputs, []
+            )
             return
         output = self._output(run, columns)
         self._emit(
@@ -116,21 +121,25 @@ class LineageEmitter:
                 ),
             },
         )
-        facets = {"processing_engine": _engine("XGBoost", RUNTIME_VERSION)}
+        facets: dict[str, Any] = {"processing_engine": _engine("XGBoost", RUNTIME_VERSION)}
         inputs = [
             InputDataset(DATASETS, f"features.{view}") for view in VIEWS if view != "request"
         ] + [InputDataset(DATASETS, "raw.defaults")]
         output = OutputDataset(
             "models",
             f"pd/{recipe.version}",
-            {"version": dataset_version_dataset.DatasetVersionDatasetFacet(model.digest)},
-            {"outputStatistics": output_statistics_output_dataset.
-             OutputStatisticsOutputDatasetFacet(rowCount=rows, fileCount=1)},
+            facets={"version": dataset_version_dataset.DatasetVersionDatasetFacet(model.digest)},
+            outputFacets={"outputStatistics": _OutputStatistics(rowCount=rows, fileCount=1)},
         )
         run = Run(run_id, facets)
         self._emit("pd_training", RunState.START, recipe.trained_on, run, job, inputs, [])
         self._emit(
-            "pd_training", RunState.COMPLETE, recipe.trained_on + 412_000_000, run, job, inputs,
+            "pd_training",
+            RunState.COMPLETE,
+            recipe.trained_on + 412_000_000,
+            run,
+            job,
+            inputs,
             [output],
         )
 
@@ -167,10 +176,11 @@ class LineageEmitter:
                 InputDataset(
                     DATASETS,
                     table,
-                    {"schema": self._schemas[table]},
-                    {
-                        "dataQualityMetrics": data_quality_metrics_input_dataset.
-                        DataQualityMetricsInputDatasetFacet({_WATCHED[table]: metrics}, rowCount=rows)
+                    facets={"schema": self._schemas[table]},
+                    inputFacets={
+                        "dataQualityMetrics": _InputMetrics(
+                            {_WATCHED[table]: metrics}, rowCount=rows
+                        )
                     },
                 )
             )
@@ -184,12 +194,10 @@ class LineageEmitter:
             return self._rows[table], self._still[table]
         column, grows = _WATCHED[table], _GROWING.get(table)
         seen = f"WHERE {grows} < make_timestamp({as_of})" if grows else ""
-        row = self._con.execute(
+        [(rows, low, high, total)] = self._con.execute(
             f"SELECT count(*), min({column})::DOUBLE, max({column})::DOUBLE, sum({column})::DOUBLE "
             f"FROM {table} {seen}"
-        ).fetchone()
-        assert row is not None
-        rows, low, high, total = row
+        ).fetchall()
         metrics = data_quality_metrics_input_dataset.ColumnMetrics(
             nullCount=0, count=rows, min=low, max=high, sum=total, quantiles=None
         )
@@ -207,15 +215,15 @@ class LineageEmitter:
         return OutputDataset(
             DATASETS,
             table,
-            {
+            facets={
                 "schema": self._schemas[table],
                 "columnLineage": column_lineage(run.view, run.code),
                 "version": dataset_version_dataset.DatasetVersionDatasetFacet(content),
-                "dataQualityMetrics": data_quality_metrics_dataset.
-                DataQualityMetricsDatasetFacet(metrics, rowCount=rows),
+                "dataQualityMetrics": data_quality_metrics_dataset.DataQualityMetricsDatasetFacet(
+                    metrics, rowCount=rows
+                ),
             },
-            {"outputStatistics": output_statistics_output_dataset.
-             OutputStatisticsOutputDatasetFacet(rowCount=rows)},
+            outputFacets={"outputStatistics": _OutputStatistics(rowCount=rows)},
         )
 
 

@@ -93,14 +93,25 @@ def schedule(seed: int) -> list[Run]:
             plan.BAD_RUN: plan.BAD_WRITTEN - plan.BAD_RUN,
             plan.ROLLBACK_RUN: plan.ROLLBACK_WRITTEN - plan.ROLLBACK_RUN,
         }.get(moment, took)
-        runs.append(_run(seed, "billing_features", first + position, "3e1f" if bad else "88ac",
-                         moment, took))
+        runs.append(
+            _run(
+                seed, "billing_features", first + position, "3e1f" if bad else "88ac", moment, took
+            )
+        )
     bureau = [plan.START - 73 * MINUTE + i * 6 * HOUR for i in range(4 * plan.DAYS + 1)]
     first = 771 - bureau.index(plan.BAD_RUN - 206 * MINUTE)
     for position, moment in enumerate(bureau):
         code = "5f20" if moment < plan.BUREAU_REFACTORED else "91be"
-        runs.append(_run(seed, "bureau_features", first + position, code, moment,
-                         int(rng.integers(11_000_000, 31_000_000))))
+        runs.append(
+            _run(
+                seed,
+                "bureau_features",
+                first + position,
+                code,
+                moment,
+                int(rng.integers(11_000_000, 31_000_000)),
+            )
+        )
     return sorted(runs, key=lambda run: run.written)
 
 
@@ -164,5 +175,3 @@ def assembled(
 ) -> NDArray[np.float64]:
     """The model's inputs in the order of :data:`FEATURES`."""
     return np.column_stack([requested, bureau, billing])
-
-

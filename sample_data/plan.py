@@ -35,7 +35,7 @@ END = START + DAYS * DAY
 # --- models -------------------------------------------------------------------------------------
 
 V1_DEPLOYED = at("2026-09-14 09:00:00")
-V2_DEPLOYED = at("2026-10-11 09:30:00")
+V2_DEPLOYED = at("2026-10-12 09:30:00")
 V3_CANARY = at("2026-10-20 08:00:00")
 V3_PROMOTED = at("2026-10-27 08:00:00")
 CANARY_SHARE = 0.08
@@ -93,23 +93,23 @@ CACHE_TTL = 86_400 * 1_000_000
 
 SERVICE_VERSIONS = ("1.8.2+b41c9e0", "1.8.3+e07d2aa")
 #: From here on the cache key holds the model's digest.
-CACHE_KEY_MENDED = at("2026-10-12 16:00:00")
+CACHE_KEY_MENDED = at("2026-10-13 16:00:00")
 
 CONSUMER = "core_banking"
-CONSUMER_BROKEN = at("2026-10-24 13:00:00")
-CONSUMER_MENDED = at("2026-10-24 17:10:00")
+CONSUMER_BROKEN = at("2026-10-22 10:00:00")
+CONSUMER_MENDED = at("2026-10-22 17:10:00")
 CONSUMER_VERSIONS = ("4.2.0", "4.2.1", "4.2.2")
 
 # --- pipelines ----------------------------------------------------------------------------------
 
-#: The run that first wrote utilisation_3m as per cent was scheduled at 02:13:00 and wrote at 02:13:04.
+#: The run that first wrote utilisation_3m as per cent: begun at 02:13:00, written at 02:13:04.
 BAD_RUN = at("2026-10-21 02:13:00")
 BAD_WRITTEN = at("2026-10-21 02:13:04")
 ROLLBACK_RUN = at("2026-10-21 05:40:00")
 ROLLBACK_WRITTEN = at("2026-10-21 05:40:05")
 BUREAU_REFACTORED = at("2026-10-08 10:47:00")
 #: This bureau run failed, so that the values of the run before were served for six hours more.
-BUREAU_FAILED = at("2026-10-13 10:47:00")
+BUREAU_FAILED = at("2026-10-15 10:47:00")
 
 # --- the decision that the documentation shows ---------------------------------------------------
 

@@ -48,10 +48,20 @@ RULES: dict[str, Any] = {
     ],
     "default": {"id": "R0", "outcome": "APPROVE", "reason": "No rule against it"},
     "levers": {
-        "requested_limit": {"min": 10000, "max": 2000000, "step": 10000, "integer": True,
-                            "direction": "any"},
-        "limit_balance": {"min": 10000, "max": 1000000, "step": 10000, "integer": True,
-                          "direction": "any"},
+        "requested_limit": {
+            "min": 10000,
+            "max": 2000000,
+            "step": 10000,
+            "integer": True,
+            "direction": "any",
+        },
+        "limit_balance": {
+            "min": 10000,
+            "max": 1000000,
+            "step": 10000,
+            "integer": True,
+            "direction": "any",
+        },
         "pay_status_last": {"min": -2, "max": 9, "step": 1, "integer": True, "direction": "any"},
         "months_late_max": {"min": 0, "max": 9, "step": 1, "integer": True, "direction": "any"},
         "months_late_count": {"min": 0, "max": 6, "step": 1, "integer": True, "direction": "any"},
@@ -108,9 +118,7 @@ def first_rule(
         features: one row a decision, NaN where missing, columns as ``names``.
         config: position in :data:`~.plan.CONFIGS` of the configuration in force.
     """
-    columns = {
-        name: pa.array(features[:, i], from_pandas=True) for i, name in enumerate(names)
-    }
+    columns = {name: pa.array(features[:, i], from_pandas=True) for i, name in enumerate(names)}
     columns["score"] = pa.array(score.astype(np.float64))
     for key in CONFIGS[0].values:
         values = np.array([revision.values[key] for revision in CONFIGS], dtype=np.float64)

@@ -27,7 +27,6 @@ REPLICAS = (
     ("credit-line-2", "eu-west-1"),
     ("credit-line-canary-0", "eu-north-1"),
 )
-UTILISATION = FEATURES.index("utilisation_3m")
 _KEYS = """
 WITH keyed AS (SELECT concat_ws('|', {parts}) AS key FROM asking)
 SELECT sha256(key) AS hex, md5_number_lower(key)::UBIGINT AS number FROM keyed
@@ -43,6 +42,28 @@ class Entries(NamedTuple):
     rule: NDArray[np.int8]
     model: NDArray[np.int8]
     config: NDArray[np.int8]
+
+    def take(self, which: NDArray[np.int64]) -> Entries:
+        """The entries at these positions."""
+        return Entries(
+            self.key[which],
+            self.moment[which],
+            self.score[which],
+            self.rule[which],
+            self.model[which],
+            self.config[which],
+        )
+
+    def followed_by(self, more: Entries) -> Entries:
+        """These entries and then those."""
+        return Entries(
+            np.concatenate([self.key, more.key]),
+            np.concatenate([self.moment, more.moment]),
+            np.concatenate([self.score, more.score]),
+            np.concatenate([self.rule, more.rule]),
+            np.concatenate([self.model, more.model]),
+            np.concatenate([self.config, more.config]),
+        )
 
 
 @dataclass(slots=True)
@@ -95,8 +116,12 @@ class Service:
         self._config_digests = [policy.config_digest(config) for config in plan.CONFIGS]
         self._sequence = np.zeros(len(REPLICAS), np.int64)
         self._entries = Entries(
-            np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.float32),
-            np.empty(0, np.int8), np.empty(0, np.int8), np.empty(0, np.int8),
+            np.empty(0, np.uint64),
+            np.empty(0, np.int64),
+            np.empty(0, np.float32),
+            np.empty(0, np.int8),
+            np.empty(0, np.int8),
+            np.empty(0, np.int8),
         )
 
     def decide(self, requests: Requests) -> Decided:
@@ -117,13 +142,23 @@ class Service:
         asked = Entries(key, moment, score, rule, model, config)
         hit, entry = self._look_up(asked)
         return Decided(
-            requests, number, subject, features, bureau_run, billing_run, model, canary, config,
-            key_hex, hit, entry, score, rule,
+            requests,
+            number,
+            subject,
+            features,
+            bureau_run,
+            billing_run,
+            model,
+            canary,
+            config,
+            key_hex,
+            hit,
+            entry,
+            score,
+            rule,
         )
 
-    def score(
-        self, features: NDArray[np.float64], model: NDArray[np.int8]
-    ) -> NDArray[np.float32]:
+    def score(self, features: NDArray[np.float64], model: NDArray[np.int8]) -> NDArray[np.float32]:
         """Scores of a batch, each row by its own model."""
         score = np.zeros(len(features), np.float32)
         for i, one in enumerate(self.models):
@@ -164,8 +199,9 @@ class Service:
         """
         digests = np.array([model.digest for model in self.models])[model]
         digests[moment < plan.CACHE_KEY_MENDED] = ""
-        columns = {name: pa.array(features[:, i], from_pandas=True)
-                   for i, name in enumerate(FEATURES)}
+        columns = {
+            name: pa.array(features[:, i], from_pandas=True) for i, name in enumerate(FEATURES)
+        }
         columns["subject"] = pa.array(subject)
         columns["config"] = pa.array(np.array(self._config_digests)[config])
         columns["model"] = pa.array(digests)
@@ -175,7 +211,7 @@ class Service:
             if name in FEATURES
         )
         self.con.register("asking", pa.table(columns))
-        found = self.con.execute(
+        found = self.con.sql(
             _KEYS.format(parts=f"'{plan.POINT}', subject, {parts}, config, model")
         ).to_arrow_table()
         self.con.unregister("asking")
@@ -189,7 +225,7 @@ class Service:
         request after its expiry writes.
         """
         kept = self._entries
-        both = Entries(*(np.concatenate(pair) for pair in zip(kept, asked, strict=True)))
+        both = kept.followed_by(asked)
         order = np.lexsort((both.moment, both.key))
         key, moment = both.key[order], both.moment[order]
         first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
@@ -205,5 +241,5 @@ class Service:
         hit = answered != np.arange(kept.key.size, both.key.size)
         written = np.unique(source)
         alive = written[both.moment[written] > asked.moment[-1] - plan.CACHE_TTL]
-        self._entries = Entries(*(column[alive] for column in both))
-        return hit, Entries(*(column[answered] for column in both))
+        self._entries = both.take(alive)
+        return hit, both.take(answered)

@@ -9,11 +9,35 @@ from numpy.typing import NDArray
 
 from .plan import CANARY_SHARE, CLIENTS, DAY, DAYS, HOUR, MINUTE, START
 
-REPEAT_SHARE = 0.10
-REPEAT_DELAY = (5 * MINUTE, 60 * HOUR)
-#: Requests an hour relative to each other, from midnight to 23:00; online, so nights are not empty.
-_HOURLY = (58, 52, 48, 46, 44, 46, 52, 64, 82, 104, 118, 124, 122, 124, 128, 126, 122, 126, 134, 138,
-           132, 112, 88, 70)
+REPEAT_SHARE = 0.11
+REPEAT_DELAY = (30 * MINUTE, 40 * HOUR)
+#: Requests an hour relative to each other, from 00:00 to 23:00; online, so nights are not empty.
+_HOURLY = (
+    76,
+    70,
+    66,
+    64,
+    64,
+    66,
+    70,
+    78,
+    90,
+    104,
+    114,
+    118,
+    116,
+    118,
+    122,
+    120,
+    116,
+    120,
+    128,
+    132,
+    126,
+    110,
+    94,
+    82,
+)
 _WEEKDAY = (1.04, 1.06, 1.05, 1.03, 1.02, 0.93, 0.87)
 
 
@@ -70,18 +94,18 @@ class Traffic:
             again[pinned] = False
         client = np.zeros(moment.size, np.int64)
         requested = np.zeros(moment.size)
-        delay = np.exp(rng.uniform(*np.log(REPEAT_DELAY), moment.size)).astype(np.int64)
+        soonest, latest = np.log(REPEAT_DELAY)
+        delay = np.exp(rng.uniform(soonest, latest, moment.size)).astype(np.int64)
         again &= moment - delay >= (self._past[0][0] if self._past[0].size else start)
         new = np.flatnonzero(~again)
         client[new] = self._next_clients(new.size)
         requested[new] = asked_for(self._limit[client[new]], rng)
         if pin is not None:
             client[pinned], requested[pinned] = pin.client, pin.requested_limit
-        past = tuple(
-            np.concatenate([old, recent])
-            for old, recent in zip(
-                self._past, (moment[new], client[new], requested[new]), strict=True
-            )
+        past = (
+            np.concatenate([self._past[0], moment[new]]),
+            np.concatenate([self._past[1], client[new]]),
+            np.concatenate([self._past[2], requested[new]]),
         )
         source = np.searchsorted(past[0], (moment - delay)[again], side="right") - 1
         source = np.maximum(source, 0)
@@ -92,10 +116,10 @@ class Traffic:
 
     def never_drawn(self) -> NDArray[np.int64]:
         """Clients of the first round that would come last; at scale 1 they do not come at all."""
-        return self._round(0)[-CLIENTS // 20 :]
+        return self._round(0)[-CLIENTS // 12 :]
 
     def _round(self, number: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self._seed, 5, number]).permutation(CLIENTS)
+        return np.random.default_rng([self._seed, 45, number]).permutation(CLIENTS)
 
     def _next_clients(self, count: int) -> NDArray[np.int64]:
         """Every client once, then every client again in another order, and so on."""
@@ -122,8 +146,10 @@ def day_slices(scale: int) -> list[tuple[int, int]]:
     pieces = -(-scale // 100)
     length = DAY // pieces
     return [
-        (START + day * DAY + i * length, START + day * DAY + (i + 1) * length if i + 1 < pieces
-         else START + (day + 1) * DAY)
+        (
+            START + day * DAY + i * length,
+            START + day * DAY + (i + 1) * length if i + 1 < pieces else START + (day + 1) * DAY,
+        )
         for day in range(DAYS)
         for i in range(pieces)
     ]

@@ -49,7 +49,8 @@ DROP TABLE source;
 
 def open_world(seed: int) -> duckdb.DuckDBPyConnection:
     """An in-memory database with the schemas ``raw`` (filled) and ``features`` (empty)."""
-    con = duckdb.connect(":memory:", config={"threads": 2, "TimeZone": "UTC"})
+    con = duckdb.connect(":memory:", config={"threads": 2})
+    con.execute("SET TimeZone = 'UTC'")
     con.execute(_LOAD.replace("?", "'" + str(SOURCE).replace("'", "''") + "'"))
     rng = np.random.default_rng([seed, 1])
     _post(con, rng)
@@ -82,7 +83,8 @@ def _post(con: duckdb.DuckDBPyConnection, rng: np.random.Generator) -> None:
     payment = rng.random(client.size) < 0.3
     share = rng.lognormal(-5.0, 0.8, client.size)
     amount = np.where(
-        payment, -np.minimum(2.5 * share * limit[client], np.maximum(balance[client], 0) / 3),
+        payment,
+        -np.minimum(2.5 * share * limit[client], np.maximum(balance[client], 0) / 3),
         share * limit[client],
     )
     posted = POSTINGS_FROM + (rng.random(client.size) * span).astype(np.int64)

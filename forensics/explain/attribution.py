@@ -1,8 +1,8 @@
-"""Which inputs drove the score: as recorded at the time, else recomputed by the model's own library.
+"""Which inputs drove the score: as recorded then, else recomputed by the model's own library.
 
 XGBoost's ``pred_contribs`` are path-dependent TreeSHAP values (Lundberg et al. 2020,
-doi:10.1038/s42256-019-0138-9): bit-identical to those of ``shap``'s TreeExplainer without background.
-They answer "compared with the training data's paths", not "compared with a reference population".
+doi:10.1038/s42256-019-0138-9), bit-identical to those of ``shap``'s TreeExplainer without a
+background. They answer "compared with the paths of the training data", not "with a population".
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def _error(
 
 
 def _unit(model: LoadedModel) -> str:
-    assert model.description is not None
-    return "log_odds" if model.description.objective in _LOG_ODDS else "margin"
+    description = model.description
+    return "log_odds" if description and description.objective in _LOG_ODDS else "margin"
 
 
 def _threshold(session: ReplaySession, unit: str, model: LoadedModel | None) -> float | None:

@@ -36,7 +36,8 @@ def build(
     rows = range(len(records))
     empty: dict[str, Any] = {}
     given = [features or empty for features in records]
-    names = dict.fromkeys(name for features in _distinct_shapes(given) for name in features)
+    shapes = _shapes(given)
+    names = dict.fromkeys(name for shape in shapes for name in shape)
     _refuse_names(names, given, known, found)
     fields: list[pa.Field] = []
     arrays: list[pa.Array] = []
@@ -50,19 +51,17 @@ def build(
             continue
         arrays.append(_column(values, type_, f"features.{name}", rows, found))
         fields.append(pa.field(name, type_))
-        _note_absent(name, records, found)
+        if len(shapes) > 1:
+            _note_absent(name, records, found)
     if not fields:
         return pa.nulls(len(records), pa.struct([]))
     missing = pa.array([features is None for features in records], pa.bool_())
     return pa.StructArray.from_arrays(arrays, fields=fields, mask=missing)
 
 
-def _distinct_shapes(given: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One record for each different tuple of names, in order of first appearance."""
-    shapes: dict[tuple[str, ...], dict[str, Any]] = {}
-    for features in given:
-        shapes.setdefault(tuple(features), features)
-    return list(shapes.values())
+def _shapes(given: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], None]:
+    """The different tuples of names, in order of first appearance."""
+    return dict.fromkeys(map(tuple, given))
 
 
 def _refuse_names(
@@ -121,7 +120,7 @@ def _column(
 ) -> pa.Array:
     if pa.types.is_list(type_):
         return _lists(values, type_, path, rows, found)
-    if any(isinstance(value, (dict, list)) for value in values) and pa.types.is_string(type_):
+    if pa.types.is_string(type_) and not {dict, list}.isdisjoint(map(type, values)):
         values = [json_text(v) if isinstance(v, (dict, list)) else v for v in values]
     before = set(found.problems)
     array = scalars(values, type_, path, rows, found)

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forensics.errors import UsageError
-from forensics.ingest.assemble import Numbered, assemble
-from forensics.ingest.decode import LOSSY, Refused, decode
+from forensics.ingest.assemble import Numbered, assemble, binary_column
+from forensics.ingest.decode import CAREFUL, Refused, decode
 from forensics.ingest.interface import Chunk, Options, Parsed, Reject
 
 #: A chunk is one file in the lake: large enough to compress, small enough for a worker's memory.
 CHUNK_BYTES = 96 << 20
 CHUNK_LINES = 100_000
-#: Lines that are Python objects at one time.
-_BATCH_LINES = 5_000
+#: Text whose records are Python objects at one time; new memory costs more than parsing.
+_BATCH_BYTES = 2 << 20
 _BLOCK_BYTES = 4 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BOM = b"\xef\xbb\xbf"
@@ -47,18 +47,16 @@ class JsonLines:
             raise UsageError(f"{path} cannot be read.", f"{error.strerror}.") from error
 
     def chunks(self) -> Iterator[Chunk]:
-        first, size = 1, 0
+        first, lines = 1, 0
         held: list[bytes] = []
-        for lines in self._blocks():
-            held.extend(lines)
-            size += sum(map(len, lines))
-            while len(held) >= CHUNK_LINES or size >= CHUNK_BYTES:
-                part, held = held[:CHUNK_LINES], held[CHUNK_LINES:]
-                size = sum(map(len, held))
-                yield Chunk(self.name, first, part, self._position())
-                first += len(part)
+        for block in self._blocks():
+            held.append(block)
+            lines += block.count(b"\n")
+            if lines >= CHUNK_LINES or sum(map(len, held)) >= CHUNK_BYTES:
+                yield Chunk(self.name, first, b"".join(held), self._position())
+                first, lines, held = first + lines, 0, []
         if held:
-            yield Chunk(self.name, first, held, self._position())
+            yield Chunk(self.name, first, b"".join(held), self._position())
 
     def parser(self) -> JsonLinesParser:
         return JsonLinesParser()
@@ -69,23 +67,22 @@ class JsonLines:
     def _position(self) -> int:
         return self._stream.tell() if self.total is not None else 0
 
-    def _blocks(self) -> Iterator[list[bytes]]:
-        """Lines without their ends, some at a time; blank ones stay, so that numbers are right."""
+    def _blocks(self) -> Iterator[bytes]:
+        """Whole lines, some at a time."""
         stream = self._decompressed()
-        rest = b""
+        parts: list[bytes] = []
         begun = False
         while block := stream.read(_BLOCK_BYTES):
             if not begun:
                 block, begun = block.removeprefix(_BOM), True
-            *lines, tail = block.split(b"\n")
-            if not lines:
-                rest += tail
-                continue
-            lines[0] = rest + lines[0]
-            rest = tail
-            yield lines
-        if rest:
-            yield [rest]
+            end = block.rfind(b"\n") + 1
+            if end:
+                yield b"".join([*parts, block[:end]])
+                parts = [block[end:]]
+            else:
+                parts.append(block)
+        if any(parts):
+            yield b"".join(parts)
 
     def _decompressed(self) -> BinaryIO:
         magic = self._stream.peek(4)[:4]
@@ -103,33 +100,46 @@ class JsonLinesParser:
     """Parses chunks of lines."""
 
     def parse(self, chunk: Chunk, features: dict[str, dict[str, str]], options: Options) -> Parsed:
-        lines = chunk.payload
-        assert isinstance(lines, list)
+        text = chunk.payload
+        assert isinstance(text, bytes)
         whole = Parsed()
         parts: dict[str, list[pa.Table]] = {}
-        for start in range(0, len(lines), _BATCH_LINES):
-            batch = lines[start : start + _BATCH_LINES]
-            records, rejects = _decode(batch, chunk.first + start)
+        first = chunk.first
+        for batch in _batches(text):
+            records, rejects = _decode(batch, first)
             parsed = assemble(chunk.name, records, features, options)
             whole.rejects += rejects + parsed.rejects
             for name, table in parsed.tables.items():
                 parts.setdefault(name, []).append(table)
                 features = _with_new(features, name, table)
+            first += batch.count(b"\n")
         for name, tables in parts.items():
             whole.tables[name] = pa.concat_tables(tables, promote_options="permissive")
         return whole
 
 
-def _decode(lines: list[bytes], first: int) -> tuple[list[Numbered], list[Reject]]:
-    lossy = pc.match_substring_regex(pa.array(lines, pa.binary()), LOSSY).to_pylist()
+def _batches(text: bytes) -> Iterator[bytes]:
+    """Cut ``text`` at line ends into pieces whose objects stay in the processor's cache."""
+    start = 0
+    while start < len(text):
+        end = text.rfind(b"\n", start, start + _BATCH_BYTES) + 1
+        if end <= start:  # one line longer than a batch
+            end = text.find(b"\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
+def _decode(text: bytes, first: int) -> tuple[list[Numbered], list[Reject]]:
+    lines = text.split(b"\n")
+    careful = pc.match_substring_regex(binary_column(lines), CAREFUL).to_pylist()
     records: list[Numbered] = []
     rejects: list[Reject] = []
-    for number, (line, suspicious) in enumerate(zip(lines, lossy, strict=True), first):
+    for number, (line, slowly) in enumerate(zip(lines, careful, strict=True), first):
         line = line.rstrip(b"\r")
         if not line.strip():
             continue
         try:
-            records.append((number, line, decode(line, lossy=suspicious)))
+            records.append((number, line, decode(line, careful=slowly)))
         except Refused as refusal:
             rejects.append(Reject(number, str(refusal), line))
     return records, rejects

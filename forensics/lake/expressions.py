@@ -1,8 +1,8 @@
 """SQL scalar expressions from outside: what they may contain, and running rule tables made of them.
 
-Rule sets and ``find --where`` bring text that somebody else wrote. It is parsed by DuckDB itself, and
-the syntax tree is walked against a list of what is allowed; whatever is not on the list is refused.
-The text may then stand in parentheses in a query, since it is one whole expression without comments.
+Rule sets and ``find --where`` bring text that somebody else wrote. It is parsed by DuckDB itself,
+and the syntax tree is walked against a list of what is allowed; whatever is not on it is refused.
+The text may then stand in parentheses in a query, since it is one expression without comments.
 """
 
 from __future__ import annotations
@@ -20,28 +20,38 @@ from forensics.records.decision import ExactNumber
 #: Pure functions of their arguments; none reaches files, settings, the clock or chance, and none
 #: makes much out of little.
 FUNCTIONS = frozenset(
-    """
-    + - * / // % ** ^ & | || << >> ~ abs round floor ceil ceiling trunc sign sqrt exp ln log log2 log10
-    power pow mod least greatest coalesce ifnull nullif if isnan isinf isfinite
-    lower upper trim ltrim rtrim length strlen contains starts_with ends_with prefix suffix substring
-    substr left right concat ~~ !~~ ~~* !~~* ~~~ like_escape ilike_escape not_like_escape
-    not_ilike_escape regexp_matches regexp_full_match
-    date_part date_trunc datepart datetrunc date_diff datediff epoch epoch_ms epoch_us year month day
-    hour minute second dayofweek isodow dayofyear week quarter to_years to_months to_weeks to_days
-    to_hours to_minutes to_seconds to_milliseconds to_microseconds make_date
-    """.split()
+    name
+    for line in (
+        "+ - * / // % ** ^ & | || << >> ~ abs round floor ceil ceiling trunc sign sqrt exp ln log",
+        "log2 log10 power pow mod least greatest coalesce ifnull nullif if isnan isinf isfinite",
+        "lower upper trim ltrim rtrim length strlen contains starts_with ends_with prefix suffix",
+        "substring substr left right concat ~~ !~~ ~~* !~~* ~~~ like_escape ilike_escape",
+        "not_like_escape not_ilike_escape regexp_matches regexp_full_match",
+        "date_part datepart date_trunc datetrunc date_diff datediff epoch epoch_ms epoch_us",
+        "year month day hour minute second dayofweek isodow dayofyear week quarter make_date",
+        "to_years to_months to_weeks to_days to_hours to_minutes to_seconds to_milliseconds",
+    )
+    for name in line.split()
 )
 TYPES = frozenset(
-    """
-    boolean bool tinyint smallint integer int bigint hugeint utinyint usmallint uinteger ubigint
-    float real double decimal numeric varchar text string date time timestamp timestamptz interval
-    """.split()
+    name
+    for line in (
+        "boolean bool tinyint smallint integer int bigint hugeint utinyint usmallint uinteger",
+        "ubigint float real double decimal numeric varchar text string date time timestamp",
+        "timestamptz interval",
+    )
+    for name in line.split()
 ) | {"timestamp with time zone"}
 _OPERATORS = frozenset(
-    """
-    COMPARE_IN COMPARE_NOT_IN OPERATOR_NOT OPERATOR_IS_NULL OPERATOR_IS_NOT_NULL OPERATOR_COALESCE
-    OPERATOR_NULLIF
-    """.split()
+    {
+        "COMPARE_IN",
+        "COMPARE_NOT_IN",
+        "OPERATOR_NOT",
+        "OPERATOR_IS_NULL",
+        "OPERATOR_IS_NOT_NULL",
+        "OPERATOR_COALESCE",
+        "OPERATOR_NULLIF",
+    }
 )
 _LENGTH_MAX = 10_000
 #: What else of a SELECT may be there without having been written.
@@ -89,18 +99,22 @@ def parse(
     import json
 
     try:
-        row = (connection or connect(threads=1)).execute(
-            "SELECT json_serialize_sql(?), json_serialize_sql(?)",
-            ["SELECT " + expression, f"SELECT ({expression}\n)"],
-        ).fetchone()
+        row = (
+            (connection or connect(threads=1))
+            .execute(
+                "SELECT json_serialize_sql(?), json_serialize_sql(?)",
+                ["SELECT " + expression, f"SELECT ({expression}\n)"],
+            )
+            .fetchone()
+        )
     except SqlError as error:
         raise _refuse(expression, str(error).splitlines()[0]) from error
     try:
-        assert row is not None
-        tree = json.loads(row[0])
+        plain, wrapped = row or ('{"error": true}', "")
+        tree = json.loads(plain)
         if tree["error"]:
             raise _refuse(expression, str(tree.get("error_message", "it cannot be parsed")))
-        if row[1].startswith('{"error":true'):
+        if wrapped.startswith('{"error":true'):
             raise _refuse(expression, "it is not one expression")
         walker = _Walker(expression, names)
         walker.visit(_only_expression(expression, tree))
@@ -143,8 +157,7 @@ def evaluate_table(
     outer.extend(f"struct_pack({', '.join(of)}) AS {group}" for group, of in groups.items())
     cases = " ".join(f"WHEN ({when}\n) THEN {at}" for at, when in enumerate(whens))
     query = (
-        f"SELECT CASE {cases} END"
-        f" FROM (SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)}))"
+        f"SELECT CASE {cases} END FROM (SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)}))"
     )
     try:
         rows = (connection or connect(threads=1)).execute(query, parameters).fetchall()
@@ -216,7 +229,7 @@ class _Walker:
             raise self._unknown(written)
         name = self._names[folded]
         if name is None:
-            raise _refuse(self.expression, f"{written} fits several names that differ only by case")
+            raise _refuse(self.expression, f"{written} fits names that differ only by case")
         self.used.add(name)
 
     def _unknown(self, written: str) -> UsageError:
@@ -326,13 +339,12 @@ def _only_expression(expression: str, tree: Any) -> Any:
 
 
 def _refuse_hidden_text(expression: str) -> None:
-    """Comments and other quotings could end a surrounding query early, or hide from this reading."""
+    """Refuses comments and odd quotings: they could end a surrounding query, or hide from us."""
     rest, end = [], 0
     for quoted in _QUOTED.finditer(expression):
         before = expression[end : quoted.start()]
         if before and (before[-1].isalnum() or before[-1] in "_&") and quoted[0].startswith("'"):
-            word = re.search(r"\w*&?$", before)
-            raise _refuse(expression, f"strings written as {word[0] if word else ''}'…' are not allowed")
+            raise _refuse(expression, f"strings written as {before[-1]}'…' are not allowed")
         rest.append(before)
         end = quoted.end()
     rest.append(expression[end:])

@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from forensics.errors import DependencyError, ReplayError
 from forensics.replay.runtimes.interface import ModelRefusedError, detect
@@ -80,7 +80,7 @@ class ModelWorker:
             with model.open("rb") as file:
                 runtime = detect(file.read(64))
         except ModelRefusedError as error:
-            raise ReplayError(error.reason, todo=error.todo) from error
+            raise _refused(error.reason, error.todo) from error
         except OSError as error:
             raise ReplayError(f"the file cannot be read: {error}") from error
         limits = [str(memory_bytes), str(cpu_s)]
@@ -98,8 +98,7 @@ class ModelWorker:
         except OSError as error:
             raise ReplayError(f"no process can be started for it: {error}") from error
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            assert stream is not None
-            os.set_blocking(stream.fileno(), False)
+            os.set_blocking(_pipe(stream).fileno(), False)
 
     def __enter__(self) -> ModelWorker:
         return self
@@ -198,8 +197,7 @@ class ModelWorker:
         return self._process
 
     def _write(self, data: bytes, deadline: float) -> None:
-        stream = self._running().stdin
-        assert stream is not None
+        stream = _pipe(self._running().stdin)
         view = memoryview(data)
         while view:
             self._wait(stream.fileno(), select.POLLOUT, deadline)
@@ -223,12 +221,11 @@ class ModelWorker:
             blocks.append(bytes(self._buffer[:size]))
             del self._buffer[:size]
         if "refused" in header:
-            raise ReplayError(header["refused"], todo=header.get("todo", ""))
+            raise _refused(header["refused"], header.get("todo", ""))
         return header, blocks
 
     def _read(self, deadline: float) -> None:
-        stream = self._running().stdout
-        assert stream is not None
+        stream = _pipe(self._running().stdout)
         self._wait(stream.fileno(), select.POLLIN, deadline)
         data = stream.read(1 << 20)
         if data == b"":
@@ -250,23 +247,32 @@ class ModelWorker:
             code = process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             code = 0
-        said = process.stderr.read() if process.stderr else None
+        said = _pipe(process.stderr).read()
         self.close()
         text = (said or b"").decode(errors="replace")
         if "bad_alloc" in text or "MemoryError" in text:
-            return ReplayError(f"loading or running it needs more than the {self._limit} it may use")
+            return ReplayError(f"it needs more than the {self._limit} it may use")
         if code >= 0:
             last = (text.strip().splitlines() or ["nothing"])[-1][:200]
             return ReplayError(f"the model's process ended with status {code}, saying: {last}")
         import signal
 
         name = signal.Signals(-code).name
-        if name == "SIGXCPU" or (name == "SIGKILL" and self._cpu_s <= 1):
+        if name == "SIGXCPU":
             return ReplayError(f"running it took more than the {self._cpu_s} processor seconds")
         return ReplayError(
-            f"the model's process was killed by {name}",
-            "some model files crash the library that loads them",
+            f"the model's process was killed by {name} (some files crash the library that loads them)"
         )
+
+
+def _refused(reason: str, todo: str) -> ReplayError:
+    return ReplayError(f"{reason}." if todo else reason, todo=todo)
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise ReplayError("the model's process has no pipes")
+    return stream
 
 
 def find_library(runtime: str) -> str:

@@ -1,4 +1,4 @@
-"""What replay reads out of a record: JSON groups, steps, configuration, and the score's exact value."""
+"""What replay reads out of a record: JSON groups, steps, configuration, the exact score."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Artifacts(Protocol):
 
 
 class Config(NamedTuple):
-    """The resolved configuration values, where they contradict each other, and what is missing."""
+    """The configuration's values, where they contradict something, and what is missing."""
 
     values: Mapping[str, Any]
     known: bool
@@ -35,7 +35,7 @@ Closeness = Literal["exact", "ulp", "apart"]
 
 
 def json_value(value: Any) -> Any:
-    """A JSON group of the contract: text holding JSON, or already what it holds; None if neither."""
+    """A JSON field of the contract: parsed text, or what is no text as it is; None if no JSON."""
     if not isinstance(value, str):
         return value
     import json
@@ -47,7 +47,7 @@ def json_value(value: Any) -> Any:
 
 
 def step_of(decision: Decision, kind: str) -> Mapping[str, Any]:
-    """The last recorded step of ``kind`` that names what ran, else the last of that kind, else empty."""
+    """The last recorded step of ``kind``, rather one that names its artifact; empty if none."""
     steps = [step for step in decision.steps if step.get("kind") == kind]
     with_digest = [step for step in steps if step.get("digest")]
     return (with_digest or steps or [{}])[-1]
@@ -78,7 +78,7 @@ def read_config(decision: Decision, artifacts: Artifacts) -> Config:
         if data is not None:
             stored = json_value(data.decode(errors="replace"))
             if not isinstance(stored, Mapping):
-                missing, stored = f"artifact {digest} (configuration): it is not a JSON object", None
+                missing, stored = f"artifact {digest} (configuration): no JSON object", None
     if not isinstance(recorded, Mapping):
         recorded = None
     values = recorded if recorded is not None else stored
@@ -122,21 +122,21 @@ def float32_bytes(value: float) -> bytes:
 def closeness(decision: Decision, replayed: float) -> Closeness | None:
     """How near a replayed float32 is to the recorded score, in the recorded type; None if none is.
 
-    Only a recorded number without a type counts as exact both when it is the float32 written out in
-    full and when it is its shortest decimal.
+    A number recorded without a type is compared as float32, which takes its shortest decimal and
+    its whole expansion for the same.
     """
-    raw, dtype = decision.score_bytes, decision.score_dtype
-    if raw is None and decision.score is None:
+    raw, dtype, number = decision.score_bytes, decision.score_dtype, decision.score
+    if raw is None and number is None:
         return None
     if dtype is None:
         dtype = {4: "float32", 8: "float64"}.get(len(raw) if raw else 4, "float32")
     if dtype == "int64":
-        whole = int.from_bytes(raw, "little", signed=True) if raw else decision.score
+        whole = int.from_bytes(raw, "little", signed=True) if raw else number
         return "exact" if whole == replayed else "apart"
     code, size, order = ("<d", 8, "<q") if dtype == "float64" else ("<f", 4, "<i")
     if raw is None:
-        assert decision.score is not None
-        raw = struct.pack(code, decision.score) if size == 8 else float32_bytes(decision.score)
+        number = float("nan") if number is None else number
+        raw = struct.pack(code, number) if size == 8 else float32_bytes(number)
     mine = struct.pack(code, replayed)
     if raw == mine:
         return "exact"

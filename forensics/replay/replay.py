@@ -1,4 +1,4 @@
-"""The verdict on one decision: do the recorded artifacts on the recorded inputs give what was recorded?
+"""The verdict on one decision: do the recorded artifacts and inputs give what was recorded?
 
 Steps are compared in the order in which they acted: configuration, cache, model, rules. What a
 consumer did with the answer is not replayed.
@@ -156,7 +156,7 @@ def _rules_divergence(decision: Decision, rule: Rule | None) -> Divergence | Non
     by = f" by {said_rule}" if said_rule is not None else ""
     if said_outcome != decision.outcome:
         recorded["step_outcome"] = said_outcome
-        statement = f"the rules step answered {said_outcome}{by}, the decision is {decision.outcome}"
+        statement = f"the rules step said {said_outcome}{by}, the decision is {decision.outcome}"
     else:
         statement = f"the rules decide {rule.outcome} by {rule.id}, recorded is {said_outcome}{by}"
     replayed = {"outcome": rule.outcome, "rule": rule.id}

@@ -7,8 +7,8 @@
      "levers": {"utilisation_3m": {"min": 0, "max": 3, "step": 0.01}}}
 
 The first rule that is true decides, as in DMN's hit policy "first". Conditions are SQL over feature
-names, names of configuration values, and ``score``; NULL and NaN mean what they mean in SQL. Where a
-feature and a configuration value share a name, ``features.x`` and ``config.x`` tell them apart.
+names, names of configuration values, and ``score``; NULL and NaN mean what they mean in SQL. Where
+a feature and a config value share a name, ``features.x`` and ``config.x`` tell them apart.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Rule(NamedTuple):
 
 
 class Lever(NamedTuple):
-    """How a feature may be changed by its subject: from ``min`` in steps of ``step`` up to ``max``."""
+    """How its subject may change a feature: from ``min`` in steps of ``step`` up to ``max``."""
 
     min: float
     max: float
@@ -168,4 +168,3 @@ def _lever(name: str, lever: Mapping[str, Any]) -> Lever:
     if integer and step != int(step):
         raise ReplayError(f"lever {name} is of whole numbers and has step {step:g}")
     return Lever(low, high, step, direction, integer)
-

@@ -29,12 +29,17 @@ from forensics.replay.rules import BoundRules, Rule, read_rules
 
 
 class LoadedModel:
-    """A model artifact with the decision's features in its order, or the reasons why there is none."""
+    """A model artifact with the decision's features in its order, or the reasons for none."""
 
     def __init__(
-        self, decision: Decision, digest: str | None, artifacts: Artifacts, timeout_s: float,
-        threads: int | None, field: str = "model.digest",
-    ) -> None:  # fmt: skip
+        self,
+        decision: Decision,
+        digest: str | None,
+        artifacts: Artifacts,
+        timeout_s: float,
+        threads: int | None,
+        field: str = "model.digest",
+    ) -> None:
         self._decision = decision
         self.digest = digest
         self.missing: list[str] = []
@@ -44,6 +49,8 @@ class LoadedModel:
         self.trees = 0
         self._worker: ModelWorker | None = None
         self._ready = False
+        #: The model's features in its order, once it is ready.
+        self.names: tuple[str, ...] = ()
         if not digest:
             self.missing.append(field)
             return
@@ -68,9 +75,12 @@ class LoadedModel:
         return self._ready
 
     def predict(
-        self, kinds: Sequence[str], columns: Mapping[int, array[float]] | None = None, count: int = 1
+        self,
+        kinds: Sequence[str],
+        columns: Mapping[int, array[float]] | None = None,
+        count: int = 1,
     ) -> tuple[array[float], ...]:
-        """See :meth:`forensics.replay.client.ModelWorker.predict`; a first death is kept as missing."""
+        """As :meth:`.client.ModelWorker.predict` on the recorded row; ``missing`` keeps failures."""
         if not self.ready() or self._worker is None:
             raise ReplayError("The model cannot be run.", "; ".join(self.missing))
         try:
@@ -91,10 +101,9 @@ class LoadedModel:
         """
         try:
             score = self.predict(("value",))[0][0]
-            assert self.description is not None
-            best, rounds = self.description.best_iteration, self.description.rounds
-            if best is not None and best + 1 < rounds and closeness(self._decision, score) != "exact":
-                self.trees = best + 1
+            early_rounds = self._early_rounds()
+            if early_rounds and closeness(self._decision, score) != "exact":
+                self.trees = early_rounds
                 early = self.predict(("value",))[0][0]
                 if closeness(self._decision, early) == "exact":
                     return early
@@ -106,11 +115,20 @@ class LoadedModel:
     @property
     def runtime(self) -> str | None:
         """Library and version that ran the model, e.g. ``xgboost 3.2.0``."""
-        if self.description is None:
+        description = self.description
+        if description is None:
             return None
         if self.trees:
-            return f"{self.description.runtime}, first {self.trees} of {self.description.rounds} rounds"
-        return self.description.runtime
+            return f"{description.runtime}, first {self.trees} of {description.rounds} rounds"
+        return description.runtime
+
+    def _early_rounds(self) -> int:
+        """Rounds up to the best iteration where training went on beyond it, else 0."""
+        description = self.description
+        if description is None or description.best_iteration is None:
+            return 0
+        rounds = description.best_iteration + 1
+        return rounds if rounds < description.rounds else 0
 
     def close(self) -> None:
         """Ends the child."""
@@ -157,12 +175,13 @@ class ReplaySession:
         artifacts: Artifacts,
         *,
         connection: Connection | None = None,
-        timeout_s: float = 60.0,
+        timeout_s: float = 30.0,
         threads: int | None = None,
     ) -> None:
         self.decision = decision
         self.artifacts = artifacts
         self._connection = connection
+        self._rules_missing: list[str] = []
         self.model = LoadedModel(
             decision, decision.model.get("digest"), artifacts, timeout_s, threads
         )
@@ -218,7 +237,7 @@ class ReplaySession:
 
     @cached_property
     def rules(self) -> BoundRules | None:
-        """The rule set, checked against this decision's names; None with a reason in ``missing``."""
+        """The rule set, checked against this decision's names; if None, ``missing`` says why."""
         bound, self._rules_missing = self._bind()
         return bound
 
@@ -255,7 +274,7 @@ class ReplaySession:
         return Answer(scores, rules.decide(features, self.values, scores, count))
 
     def judge(
-        self, columns: Mapping[str, Sequence[float]], scores: array[float], count: int
+        self, columns: Mapping[str, Sequence[float]], scores: Sequence[float], count: int
     ) -> list[Rule]:
         """The deciding rules for given scores, without the model."""
         rules = self.rules
@@ -263,7 +282,7 @@ class ReplaySession:
             raise ReplayError("The rules cannot be run.", "; ".join(self._rules_missing))
         features: dict[str, Any] = {**self.decision.features}
         features.update((name, list(values)) for name, values in columns.items())
-        return rules.decide(features, self.values, scores, count)
+        return rules.decide(features, self.values, list(scores), count)
 
     def contributions(self) -> tuple[float, dict[str, float], float]:
         """Base value, contribution of each feature, and margin, all in the margin's unit.
@@ -283,13 +302,12 @@ class ReplaySession:
     @cached_property
     def scoring(self) -> LoadedModel:
         """The model whose score was recorded."""
-        entry = self.entry
-        if entry is not None and entry.score is not None:
-            live = self.model.score
-            if live is None or closeness(self.decision, live) != "exact":
-                if closeness(self.decision, entry.score) == "exact":
-                    return entry
+        if self.entry is not None and not self._is_exact(self.model):
+            return self.entry if self._is_exact(self.entry) else self.model
         return self.model
+
+    def _is_exact(self, model: LoadedModel) -> bool:
+        return model.score is not None and closeness(self.decision, model.score) == "exact"
 
     def _bind(self) -> tuple[BoundRules | None, list[str]]:
         step = step_of(self.decision, "rules")

@@ -1,8 +1,8 @@
 """The child process that runs one model: some model files crash whatever loads them.
 
-Started by :mod:`forensics.replay.client` as ``python -I -S``, it limits itself, loads the model, says
-what it is, and answers until its input ends. A message is one line of JSON, whose ``sizes`` are the
-bytes of the native float32 blocks that follow it.
+Started by :mod:`forensics.replay.client` as ``python -I -S``, it limits itself, loads the model,
+says what it is, and answers until its input ends. A message is one line of JSON, whose ``sizes``
+are the bytes of the native float32 blocks that follow it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _THREADED_ROWS_MIN = 2_000
 
 
 def main(runtime: str, library: str, model: str, memory_bytes: int, cpu_s: int) -> None:
-    """Serves the model at path ``model`` on standard input and output, and returns at end of input."""
+    """Serves the model at path ``model`` on standard input and output until the input ends."""
     # The library may print; what it prints must not end up between two messages.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -106,11 +106,14 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
         if kind is None:
             continue
         hard = resource.getrlimit(kind)[1]
-        if hard == resource.RLIM_INFINITY or limit <= hard:
-            try:
-                resource.setrlimit(kind, (limit, limit))
-            except (OSError, ValueError):  # macOS refuses RLIMIT_AS
-                continue
+        if hard != resource.RLIM_INFINITY and limit >= hard:
+            continue
+        # At the hard limit of processor time comes SIGKILL, which would not say why.
+        above = limit + 1 if name == "RLIMIT_CPU" else limit
+        try:
+            resource.setrlimit(kind, (limit, above))
+        except (OSError, ValueError):  # macOS refuses RLIMIT_AS
+            continue
 
 
 def _out_of_memory(memory_bytes: int) -> str:

@@ -24,7 +24,7 @@ SELECT
         id := d.subject,
         purpose := 'credit_decision',
         legal_basis := 'contract',
-        erasure_key_id := 'ek_' || substr(d.subject, 3)
+        erasure_key_id := NULL::VARCHAR
     ) AS subject,
     struct_pack(
         name := 'pd',
@@ -38,7 +38,8 @@ SELECT
         code_version := d.code_version,
         dependency_digest := d.dependency_digest,
         seed := NULL::BIGINT,
-        pure := true
+        pure := true,
+        calls := NULL::VARCHAR
     ) AS execution,
     {features} AS features,
     [
@@ -86,17 +87,17 @@ SELECT
         [
             step(
                 'fetch_bureau', 'feature_fetch', 'bureau_features', bu.code, NULL::VARCHAR,
-                d.began, d.began + d.bureau_us, to_json({'subject': d.subject}),
+                d.began, d.began + d.bureau_us, NULL,
                 to_json({'features': {bureau_count}, 'run': bu.label})
             ),
             step(
                 'fetch_billing', 'feature_fetch', 'billing_features', bi.code, NULL::VARCHAR,
-                d.began + 40, d.began + 40 + d.billing_us, to_json({'subject': d.subject}),
+                d.began + 40, d.began + 40 + d.billing_us, NULL,
                 to_json({'features': {billing_count}, 'run': bi.label})
             ),
             step(
                 'cache', 'cache', 'decision_cache', d.code_version, NULL::VARCHAR,
-                d.looked, d.looked + d.cache_us, to_json({'key': 'sha256:' || d.key_hex}),
+                d.looked, d.looked + d.cache_us, NULL,
                 CASE
                     WHEN d.hit THEN to_json(
                         {'hit': true, 'score': d.score, 'outcome': d.outcome, 'rule': d.rule}
@@ -110,12 +111,12 @@ SELECT
                 step(
                     'model', 'model', 'pd', m.version, m.digest,
                     d.looked + d.cache_us + 9, d.looked + d.cache_us + 9 + d.model_us,
-                    to_json({'features': {feature_count}}), to_json({'score': d.score})
+                    NULL, to_json({'score': d.score})
                 ),
                 step(
                     'rules', 'rules', 'credit_line_rules', 'r7', d.rules_digest,
                     d.moment - d.rules_us, d.moment,
-                    to_json({'score': d.score, 'config': c.revision}),
+                    to_json({'config': c.revision}),
                     to_json({'outcome': d.outcome, 'rule': d.rule})
                 )
             ]
@@ -145,8 +146,8 @@ SELECT
         sdk_version := '0.1.0',
         sampling_rate := 1.0::DOUBLE,
         dropped := 0::BIGINT,
-        masked := []::VARCHAR[],
-        erased := []::VARCHAR[]
+        masked := NULL::VARCHAR[],
+        erased := NULL::VARCHAR[]
     ) AS capture,
     '{"channel":"' || d.channel || '","requested_limit":' || d.requested_limit::BIGINT
     || ',"subject":"' || d.subject || '"}' AS raw_request

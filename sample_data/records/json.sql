@@ -6,7 +6,7 @@ CREATE OR REPLACE MACRO without_nulls(text) AS replace(
     regexp_replace(
         text,
         '"(parent|digest|error|dataset|job|run_id|seed|written_at|model_digest|config_digest'
-        || '|background_digest|explanation)":null,?',
+        || '|background_digest|explanation|inputs|calls|erasure_key_id|masked|erased)":null,?',
         '',
         'g'
     ),

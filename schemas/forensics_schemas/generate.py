@@ -50,7 +50,11 @@ FEATURES: Json = {
         "any order. NaN, Infinity and -Infinity are written as strings."
     ),
     "type": ["object", "null"],
-    "additionalProperties": {"type": ["number", "string", "boolean", "null"]},
+    "propertyNames": {"minLength": 1, "maxLength": 256},
+    "additionalProperties": {
+        "type": ["number", "string", "boolean", "array", "null"],
+        "items": {"type": ["number", "null"]},
+    },
 }
 NAMED = [
     {"required": [name], "properties": {name: {"type": "string"}}}
@@ -71,8 +75,14 @@ def build(kind: str) -> Json:
     closed = kind == "reconstruction"
     body = _object(list(SCHEMAS[kind]), closed=closed)
     if not closed:
-        names = {"description": "What this record is.", "const": kind}
-        body["properties"] = {"record": names, **body["properties"]}
+        body["properties"] = {
+            "record": {"description": "What this record is.", "const": kind},
+            "schema": {
+                "description": "The `$id` of the schema that the record was written to.",
+                "type": ["string", "null"],
+            },
+            **body["properties"],
+        }
         if kind != "decision":  # a line that does not say what it is, is a decision
             body["required"].insert(0, "record")
     if kind == "decision":

@@ -46,7 +46,9 @@ def _value(data: bytes, at: int, depth: int) -> tuple[Any, int]:
         return _array(data, at, depth + 1)
     if marker in (b"T", b"F", b"Z"):
         return {b"T": True, b"F": False, b"Z": None}[marker], at
-    raise ValueError(f"unexpected byte {marker!r} at {at - 1}" if marker else "the file is cut short")
+    if not marker:
+        raise ValueError("the file is cut short")
+    raise ValueError(f"unexpected byte {marker!r} at {at - 1}")
 
 
 def _object(data: bytes, at: int, depth: int) -> tuple[dict[str, Any], int]:

@@ -1,0 +1,96 @@
+"""Rule sets: the first rule that is true decides, with SQL's NULL and NaN."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import pytest
+from credit import RULES
+
+from forensics.errors import ReplayError, UsageError
+from forensics.lake.sql import connect
+from forensics.replay.rules import read_rules
+
+
+def _decide(rules: list[tuple[str, str]], features: Any, config: Any, score: Any) -> list[str]:
+    import json
+
+    document = {
+        "type": "rules",
+        "rules": [{"id": i, "when": when, "outcome": i} for i, when in rules],
+        "default": {"id": "R0", "outcome": "R0"},
+    }
+    rule_set = read_rules(json.dumps(document).encode())
+    bound = rule_set.bind(features, config, connect(threads=1))
+    count = len(score) if isinstance(score, (list, array)) else 1
+    return [rule.id for rule in bound.decide(features, config, score, count)]
+
+
+def test_the_first_true_rule_wins_and_the_default_where_none_is() -> None:
+    rules = [("A", "score >= high"), ("B", "score >= low")]
+    config = {"low": 0.2, "high": 0.6}
+    assert _decide(rules, {}, config, [0.1, 0.2, 0.5, 0.6, 0.9]) == ["R0", "B", "B", "A", "A"]
+
+
+def test_null_is_not_true_and_nan_is_greater_than_any_number() -> None:
+    assert _decide([("A", "x > 1")], {"x": None}, {}, 0.5) == ["R0"]
+    assert _decide([("A", "not (x > 1)")], {"x": None}, {}, 0.5) == ["R0"]
+    assert _decide([("A", "x is null")], {"x": None}, {}, 0.5) == ["A"]
+    assert _decide([("A", "x > 1")], {"x": float("nan")}, {}, 0.5) == ["A"]
+    assert _decide([("A", "coalesce(abs(x), 5) = 5")], {"x": None}, {}, 0.5) == ["A"]
+
+
+def test_the_score_is_the_double_of_its_float32() -> None:
+    third = array("f", [1 / 3])
+    assert _decide([("A", "score > third")], {}, {"third": 1 / 3}, third) == ["A"]
+    assert _decide([("A", "score = third")], {}, {"third": third[0]}, third) == ["A"]
+
+
+def test_text_and_booleans_compare_as_what_they_are() -> None:
+    features = {"region": "north", "vip": True}
+    assert _decide([("A", "region in ('north', 'west') and vip")], features, {}, 0.1) == ["A"]
+    assert _decide([("A", "starts_with(region, 'so') or not vip")], features, {}, 0.1) == ["R0"]
+
+
+def test_groups_tell_names_apart_and_a_shared_name_alone_is_refused() -> None:
+    features, config = {"limit": 5}, {"limit": 3}
+    assert _decide([("A", "features.limit > config.limit")], features, config, 0.1) == ["A"]
+    with pytest.raises(UsageError, match="Nothing is called 'limit'"):
+        _decide([("A", "limit > 3")], features, config, 0.1)
+
+
+def test_a_rule_that_looks_at_nothing_that_differs_answers_every_row() -> None:
+    assert _decide([("A", "x > 1")], {"x": 2}, {}, [0.1, 0.2, 0.3]) == ["A"] * 3
+    assert _decide([], {"x": 2}, {}, [0.1, 0.2]) == ["R0"] * 2
+
+
+def test_values_that_a_rule_cannot_take_are_an_error_that_says_so() -> None:
+    with pytest.raises(ReplayError, match="cannot be evaluated"):
+        _decide([("A", "cast(x as int) > 1")], {"x": "many"}, {}, 0.1)
+
+
+def test_levers_have_steps_and_directions() -> None:
+    import json
+
+    levers = read_rules(json.dumps(RULES).encode()).levers
+    assert levers["income"].direction == "up"
+    assert levers["months_late"].integer
+    assert levers["utilisation"].step == 0.01
+
+
+@pytest.mark.parametrize(
+    "lever",
+    [
+        {"min": 1, "max": 0},
+        {"min": 0, "max": 1, "step": 0},
+        {"min": 0, "max": 1, "direction": "sideways"},
+        {"min": 0, "max": 9, "step": 0.5, "integer": True},
+        {"max": 1},
+    ],
+)
+def test_a_lever_that_cannot_be_moved_is_refused(lever: Any) -> None:
+    import json
+
+    with pytest.raises(ReplayError):
+        read_rules(json.dumps({**RULES, "levers": {"income": lever}}).encode())
