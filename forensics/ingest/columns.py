@@ -17,9 +17,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forensics.ingest.decode import INTEGER_MAX, printable
+from forensics.ingest.decode import printable
 from forensics.records.decision import ExactNumber
-from forensics.records.jsontext import dumps
+from forensics.records.jsontext import INTEGER_MAX, dumps
 from forensics_schemas.arrow import TIMESTAMP, field_rules
 
 _NONE = type(None)

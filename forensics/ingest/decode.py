@@ -13,14 +13,10 @@ from typing import Any
 
 import msgspec
 
-from forensics.records.decision import ExactNumber
+from forensics.records.jsontext import exact_float, exact_int
 
 RECORD_BYTES_MAX = 1 << 20
 DEPTH_MAX = 64
-
-#: Decimal digits that a double always gives back.
-DOUBLE_DIGITS = 17
-INTEGER_MAX = 1 << 53
 
 #: Lines that the fast parser would not keep as written, or whose keys cannot be counted: a decimal
 #: of 18 or more digits, an exponent below -99, an integer minus zero, a space before a colon. Each
@@ -106,27 +102,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def exact_float(text: str) -> float | ExactNumber:
-    """``text``, a JSON number with a point or exponent, as a float where that is what it says."""
-    value = float(text)
-    digits = text.lower().split("e")[0].replace(".", "").lstrip("-0")
-    if len(digits.rstrip("0")) > DOUBLE_DIGITS or value in (float("inf"), float("-inf")):
-        return ExactNumber(text)
-    if value == 0 and digits:
-        return ExactNumber(text)
-    return value
-
-
-def _exact_int(text: str) -> int | float | ExactNumber:
-    if text == "-0":
-        return -0.0
-    if len(text) > 4000:  # Python refuses to convert integers of more digits
-        return ExactNumber(text)
-    return int(text)
-
-
 _slow = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_float=exact_float, parse_int=_exact_int, strict=True
+    object_pairs_hook=_unique, parse_float=exact_float, parse_int=exact_int, strict=True
 )
 
 _TYPE_NAMES = {list: "array", str: "string", int: "number", float: "number", bool: "boolean"}

@@ -14,11 +14,8 @@ import pyarrow as pa
 
 from forensics.ingest.columns import Gathered, json_text, said, scalars
 from forensics.ingest.decode import printable
+from forensics.lake.read import ABSENT
 from forensics.records.decision import ExactNumber
-
-#: What the ``exact`` column says of a feature that a record does not have at all. A null that was
-#: recorded and a value that was not are different evidence.
-ABSENT = "absent"
 
 _NONE = type(None)
 
@@ -159,6 +156,7 @@ def _changed_type(path: str, value: Any, type_: str) -> str:
 def _note_absent(
     name: str, records: Sequence[dict[str, Any] | None], found: Gathered
 ) -> None:
+    """A null that was recorded and a value that was not are different evidence."""
     for row, features in enumerate(records):
         if features is not None and name not in features:
             found.keep_exact(row, f"features.{name}", ABSENT)

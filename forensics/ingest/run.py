@@ -101,7 +101,7 @@ def _commit(
         late.extend(parsed.rejects)
         records = parsed.tables.get(staged.table)
         if records is None:
-            return replace(staged, file=DataFile("", 0, 0, 0, 0), index_run=None, profile=None)
+            return replace(staged, file=DataFile("", 0, 0, 0, 0), index_run=None, profile=None, usage=None)
         return writer.stage(snapshot, staged.table, records)
 
     return writer.commit(root, staged, restage), late

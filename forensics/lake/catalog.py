@@ -63,6 +63,7 @@ class Catalog:
     tables: dict[str, Table] = field(default_factory=dict)
     runs: tuple[Run, ...] = ()
     profiles: tuple[str, ...] = ()
+    usages: tuple[str, ...] = ()
 
     def with_table(self, name: str, table: Table) -> Catalog:
         return replace(self, tables={**self.tables, name: table})
@@ -90,7 +91,7 @@ def read(root: Path) -> Catalog:
             for name, table in data["tables"].items()
         }
         runs = tuple(Run(*run) for run in data["runs"])
-        return Catalog(tables, runs, tuple(data["profiles"]))
+        return Catalog(tables, runs, tuple(data["profiles"]), tuple(data["usages"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return Catalog()
 
@@ -105,6 +106,7 @@ def write(root: Path, catalog: Catalog) -> None:
         },
         "runs": catalog.runs,
         "profiles": catalog.profiles,
+        "usages": catalog.usages,
     }
     write_durably(path_of(root), json.dumps(data, separators=(",", ":")).encode())
 

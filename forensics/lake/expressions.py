@@ -368,7 +368,8 @@ def _refuse(expression: str, why: str) -> UsageError:
     return UsageError(
         f"Not an expression that can be used here: {_shown(expression)}",
         why[:1].upper() + why[1:] + ("" if why.endswith((".", "!", "?")) else "."),
-        "Write one condition over the names, e.g. score >= 0.5 AND age < 30.",
+        "Write one condition over the names, e.g. score >= 0.5 AND age < 30; a name that is also an"
+        " SQL word goes in double quotes.",
     )
 
 

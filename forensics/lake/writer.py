@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forensics.integrity.leaf import leaf_hash
-from forensics.lake import catalog, index, profile, sql, tables
+from forensics.lake import catalog, index, profile, sql, tables, usage
 from forensics.lake.catalog import Catalog, DataFile, Run, Table
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import read_checked, write_table
@@ -50,6 +50,7 @@ class Staged:
     already_present: int
     index_run: Run | None
     profile: str | None
+    usage: str | None
 
 
 def table_of(kind: str, point: str = "") -> str:
@@ -76,7 +77,7 @@ def stage(snapshot: Snapshot, table: str, records: pa.Table) -> Staged:
     features = feature_types(new)
     if new.num_rows == 0:
         empty = DataFile("", 0, 0, 0, 0)
-        return Staged(table, empty, {}, compared, already, None, None)
+        return Staged(table, empty, {}, compared, already, None, None, None)
     segment = uuid.uuid4().hex
     new = new.set_column(
         new.schema.get_field_index("segment"), "segment", pa.repeat(pa.scalar(segment), new.num_rows)
@@ -91,10 +92,8 @@ def stage(snapshot: Snapshot, table: str, records: pa.Table) -> Staged:
     size = write_table(new, folder / name)
     sync(folder)
     file = data_file(new, table, name, size)
-    run = index.write_run(root / "index", [index.entries(new, table, name)])
-    return Staged(
-        table, file, features, compared, already, run, profile.write(root / "index", table, new)
-    )
+    run, summary, used = _derive(root / "index", table, name, new)
+    return Staged(table, file, features, compared, already, run, summary, used)
 
 
 def commit(root: Path, staged: Staged, restage: Callable[[Snapshot], Staged]) -> Staged:
@@ -124,9 +123,7 @@ def commit(root: Path, staged: Staged, restage: Callable[[Snapshot], Staged]) ->
         known = known.with_table(
             staged.table, Table(version, files, {**state.features, **staged.features})
         )
-        runs = known.runs + ((staged.index_run,) if staged.index_run else ())
-        profiles = known.profiles + ((staged.profile,) if staged.profile else ())
-        publish(root, Catalog(known.tables, runs, profiles))
+        publish(root, _with_derived(known, staged.index_run, staged.profile, staged.usage))
     return staged
 
 
@@ -139,14 +136,23 @@ def publish(root: Path, known: Catalog) -> None:
         due = tuple(run for run in runs if run.level == level)
         rest = tuple(run for run in runs if run.level != level)
         runs = rest + index.merge(folder, due, live, level + 1)
-    profiles = profile.merged(folder, known.profiles)
-    catalog.write(root, Catalog(known.tables, runs, profiles))
-    sweep(folder, {run.name for run in runs} | set(profiles), {run.name for run in known.runs})
+    merged = Catalog(
+        known.tables,
+        runs,
+        profile.merged(folder, known.profiles),
+        usage.merged(folder, known.usages),
+    )
+    catalog.write(root, merged)
+    sweep(folder, kept=_index_files(merged), retired=_index_files(known) - _index_files(merged))
+
+
+def _index_files(known: Catalog) -> set[str]:
+    return {run.name for run in known.runs} | set(known.profiles) | set(known.usages)
 
 
 def sweep(folder: Path, kept: set[str], retired: set[str]) -> None:
     """Delete index files that no catalog names, once no reader can still be using them."""
-    for name in retired - kept:
+    for name in retired:
         os.utime(folder / name)  # retired now: its grace begins
     limit = time.time() - _RUN_GRACE_S
     for path in folder.glob("*.parquet"):
@@ -159,16 +165,36 @@ def refreshed(root: Path, snapshot: Snapshot) -> Catalog:
 
     Heals what a dead process or a foreign writer left: files that Delta has and no index covers.
     """
-    known = snapshot.known
-    runs, profiles = list(known.runs), list(known.profiles)
+    known = Catalog(
+        dict(snapshot.tables), snapshot.known.runs, snapshot.known.profiles, snapshot.known.usages
+    )
     for location in sorted(snapshot.unindexed):
         table, name = location.rsplit("/", 1)
         records = read_checked(root / location)
-        run = index.write_run(root / "index", [index.entries(records, table, name)])
-        runs += [run] if run else []
-        part = profile.write(root / "index", table, records)
-        profiles += [part] if part else []
-    return Catalog(dict(snapshot.tables), tuple(runs), tuple(profiles))
+        known = _with_derived(known, *_derive(root / "index", table, name, records))
+    return known
+
+
+def _derive(
+    folder: Path, table: str, name: str, records: pa.Table
+) -> tuple[Run | None, str | None, str | None]:
+    """Everything that is derived from one data file: its index run and its summaries."""
+    return (
+        index.write_run(folder, [index.entries(records, table, name)]),
+        profile.write(folder, table, records),
+        usage.write(folder, table, records),
+    )
+
+
+def _with_derived(
+    known: Catalog, run: Run | None, summary: str | None, used: str | None
+) -> Catalog:
+    return Catalog(
+        known.tables,
+        known.runs + ((run,) if run else ()),
+        known.profiles + ((summary,) if summary else ()),
+        known.usages + ((used,) if used else ()),
+    )
 
 
 def data_file(records: pa.Table, table: str, name: str, size: int) -> DataFile:

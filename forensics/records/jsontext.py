@@ -16,6 +16,11 @@ from typing import Any
 
 from forensics.records.decision import ExactNumber
 
+#: Decimal digits that a double always gives back, and the largest whole number below which it
+#: holds all.
+DOUBLE_DIGITS = 17
+INTEGER_MAX = 1 << 53
+
 _quoted = json.encoder.encode_basestring
 
 
@@ -65,3 +70,26 @@ def time_text(time: datetime) -> str:
     """A time in UTC as ISO 8601 with a Z, with as many digits as it needs."""
     time = time.astimezone(UTC).replace(tzinfo=None)
     return time.isoformat(timespec="auto") + "Z"
+
+
+def exact_float(text: str) -> float | ExactNumber:
+    """``text``, a JSON number with a point or exponent, as a float where that is what it says."""
+    value = float(text)
+    digits = text.lower().split("e")[0].replace(".", "").lstrip("-0")
+    if len(digits.rstrip("0")) > DOUBLE_DIGITS or math.isinf(value) or (value == 0 and digits):
+        return ExactNumber(text)
+    return value
+
+
+def exact_int(text: str) -> int | float | ExactNumber:
+    """``text``, a JSON number without point or exponent, as the number it says."""
+    if text == "-0":
+        return -0.0
+    if len(text) > 4000:  # Python refuses to convert integers of more digits
+        return ExactNumber(text)
+    return int(text)
+
+
+def loads(text: str) -> Any:
+    """What ``text`` says, with numbers that no built-in type holds as :class:`ExactNumber`."""
+    return json.loads(text, parse_float=exact_float, parse_int=exact_int)
