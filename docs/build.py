@@ -1,8 +1,4 @@
-"""Writes ``docs/reference/`` from the code: record fields, commands, errors and exit codes.
-
-    python docs/build.py            write what changed
-    python docs/build.py --check    exit 1 if anything would be written
-"""
+"""Writes ``docs/reference/`` from the code; with ``--check`` only says what is stale, by exit 1."""
 
 from __future__ import annotations
 
@@ -11,13 +7,14 @@ import inspect
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
+from forensics.cli.main import cli
 
 from forensics import errors
 from forensics.cli import exit_codes
-from forensics.cli.main import cli
 from forensics_schemas import KINDS, json_schema
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -30,7 +27,7 @@ def records() -> str:
         "A line of JSON is one record, and a decision unless its `record` says otherwise. Fields "
         "that are not required may be absent or `null`; fields that are not listed are kept as "
         "they came. The schemas are in the package: `forensics_schemas.json_schema(kind)`.",
-        "A *time* is RFC 3339 with its zone. A *number* is a JSON number, or one of `\"NaN\"`, "
+        'A *time* is RFC 3339 with its zone. A *number* is a JSON number, or one of `"NaN"`, '
         '`"Infinity"`, `"-Infinity"`. *Any* is any JSON value, kept as written.',
     ]
     for kind in KINDS:
@@ -83,14 +80,29 @@ def commands() -> str:
         "# Commands",
         "Data goes to stdout and everything else to stderr. Exit codes: [errors](errors.md).",
     ]
-    for name, command in _commands(cli, click.Context(cli, info_name="forensics")):
+    for name, command in all_commands():
         context = click.Context(command, info_name=name, terminal_width=100)
         usage = command.get_usage(context).removeprefix("Usage: ")
-        page += [f"## {name}", f"```\n{usage}\n```", inspect.cleandoc(command.help or "")]
-        rows = [record for p in command.get_params(context) if (record := p.get_help_record(context))]
+        page += [f"## {name}", f"```\n{usage}\n```", _prose(command.help or "")]
+        help_records = [option.get_help_record(context) for option in command.get_params(context)]
+        rows = [(f"`{record[0]}`", record[1]) for record in help_records if record and record[1]]
         if rows:
-            page.append(_table(("option", "meaning"), [(f"`{a}`", b) for a, b in rows]))
+            page.append(_table(("option", "meaning"), rows))
     return _page(page)
+
+
+def _prose(help_text: str) -> str:
+    """A help text as Markdown: what click is told not to wrap becomes a block of code."""
+    blocks = inspect.cleandoc(help_text).split("\n\n")
+    return "\n\n".join(
+        f"```\n{inspect.cleandoc(block[1:])}\n```" if block.startswith("\b") else block
+        for block in blocks
+    )
+
+
+def all_commands() -> list[tuple[str, click.Command]]:
+    """Full name and command of everything that ``forensics`` can be asked."""
+    return list(_commands(cli, click.Context(cli, info_name="forensics")))
 
 
 def _commands(group: click.Group, context: click.Context) -> Iterator[tuple[str, click.Command]]:
@@ -107,9 +119,40 @@ def _commands(group: click.Group, context: click.Context) -> Iterator[tuple[str,
             yield inner.command_path, command
 
 
-def _errors() -> str:
-    """Placeholder until exit_codes exists."""
-    return str(exit_codes) + str(errors)
+def exits() -> str:
+    """Every exit code, and the error classes of the library with the code each ends in."""
+    codes = [
+        (f"`{code.value}`", f"`{code.name}`", _comment_above(exit_codes, code.name))
+        for code in exit_codes.ExitCode
+    ]
+    classes = [
+        (f"`{name}`", f"`{exit_codes.of(value).value}`", inspect.cleandoc(value.__doc__ or ""))
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.ForensicsError)
+    ]
+    return _page(
+        [
+            "# Errors and exit codes",
+            "An error says what happened, why, and what to do next, on stderr.",
+            _table(("code", "name", "meaning"), codes),
+            "## Classes",
+            "All in `forensics.errors`, all derived from `ForensicsError`.",
+            _table(
+                ("class", "exit code", "raised when"),
+                [(name, code, text.partition("\n\n")[0]) for name, code, text in classes],
+            ),
+        ]
+    )
+
+
+def _comment_above(module: ModuleType, name: str) -> str:
+    """The ``#:`` comment that documents the constant ``name``."""
+    lines = inspect.getsource(module).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.split("=")[0].strip() == name)
+    comment: list[str] = []
+    while (line := lines[at - 1 - len(comment)].strip()).startswith("#:"):
+        comment.insert(0, line.removeprefix("#:").strip())
+    return " ".join(comment)
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -123,3 +166,31 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def _page(blocks: Iterable[str]) -> str:
     note = "<!-- Generated by docs/build.py: change the code, then run `make docs`. -->"
     return "\n\n".join([note, *filter(None, blocks)]) + "\n"
+
+
+def pages() -> dict[str, str]:
+    """Every reference page, by file name."""
+    return {"records.md": records(), "commands.md": commands(), "errors.md": exits()}
+
+
+def main() -> int:
+    """Writes or checks; says on stderr what it did."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
+    check = parser.parse_args().check
+    REFERENCE.mkdir(exist_ok=True)
+    wanted = pages()
+    stale = [
+        name
+        for name, text in wanted.items()
+        if not (REFERENCE / name).exists() or (REFERENCE / name).read_text("utf-8") != text
+    ]
+    for name in stale:
+        print("stale:" if check else "wrote:", name, file=sys.stderr)
+        if not check:
+            (REFERENCE / name).write_text(wanted[name], "utf-8")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,8 +10,8 @@ from typing import Any
 from . import plan, policy
 from .ids import sha256
 from .models import Model
-from .pipelines import VIEWS, Run, sql_digest
 from .plan import iso
+from .views import VIEWS, Run, sql_digest
 
 
 def change_log(models: list[Model], runs: list[Run]) -> list[dict[str, Any]]:

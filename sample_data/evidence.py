@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from . import plan, policy
 from .ids import request_bits, run_uuid, sha256
 from .models import RUNTIME_VERSION, Model
-from .pipelines import FEATURES, VIEWS, WHOLE, Run, sql_digest
 from .plan import DAY, HOUR
 from .serve import REPLICAS, Decided
+from .views import FEATURES, VIEWS, WHOLE, Run, sql_digest
 
 FOLDER = Path(__file__).with_name("records")
 REASONS = {name: f"Weighs against the request: {name.replace('_', ' ')}" for name in FEATURES}

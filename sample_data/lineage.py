@@ -35,10 +35,10 @@ from openlineage.client.facet_v2 import (
 )
 from openlineage.client.transport.file import FileConfig, FileTransport
 
-from . import pipelines, plan
+from . import plan, views
 from .ids import run_uuid, sha256
 from .models import RUNTIME_VERSION, Model
-from .pipelines import DATASETS, JOBS, VIEWS
+from .views import DATASETS, JOBS, VIEWS
 
 _InputMetrics = data_quality_metrics_input_dataset.DataQualityMetricsInputDatasetFacet
 _OutputStatistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet
@@ -76,7 +76,7 @@ class LineageEmitter:
             table: _schema(con, table) for tables in _INPUTS.values() for table in tables
         }
 
-    def run(self, run: pipelines.Run, columns: dict[str, NDArray[np.float64]] | None) -> None:
+    def run(self, run: views.Run, columns: dict[str, NDArray[np.float64]] | None) -> None:
         """The events of one run; ``columns`` is what it wrote, None where it failed."""
         job = _job(run.view, run.code)
         facets: dict[str, Any] = {
@@ -168,7 +168,7 @@ class LineageEmitter:
             )
         )
 
-    def _inputs(self, run: pipelines.Run) -> list[InputDataset]:
+    def _inputs(self, run: views.Run) -> list[InputDataset]:
         found = []
         for table in _INPUTS[run.view]:
             rows, metrics = self._measure(table, run.as_of)
@@ -205,7 +205,7 @@ class LineageEmitter:
             self._still[table], self._rows[table] = metrics, rows
         return rows, metrics
 
-    def _output(self, run: pipelines.Run, columns: dict[str, NDArray[np.float64]]) -> OutputDataset:
+    def _output(self, run: views.Run, columns: dict[str, NDArray[np.float64]]) -> OutputDataset:
         table = f"features.{run.view}"
         if table not in self._schemas:
             self._schemas[table] = _schema(self._con, table)
@@ -230,7 +230,7 @@ class LineageEmitter:
 @cache
 def column_lineage(view: str, code: str) -> column_lineage_dataset.ColumnLineageDatasetFacet:
     """Which input columns feed each output column, as the SQL file's head states it."""
-    text = pipelines.sql_file(view, code).read_text(encoding="utf-8")
+    text = views.sql_file(view, code).read_text(encoding="utf-8")
     fields = {}
     for output, sources in re.findall(r"^-- lineage: (\w+)\s*<- (.+)$", text, re.MULTILINE):
         inputs = []
@@ -247,7 +247,7 @@ def column_lineage(view: str, code: str) -> column_lineage_dataset.ColumnLineage
 
 @cache
 def _job(view: str, code: str) -> Job:
-    path = pipelines.sql_file(view, code)
+    path = views.sql_file(view, code)
     return Job(
         JOBS,
         view,

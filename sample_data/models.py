@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import plan
 from .ids import sha256
-from .pipelines import FEATURES
+from .views import FEATURES
 
 RUNTIME_VERSION = xgboost.__version__
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from . import plan, policy
 from .ids import request_numbers, showcase_number, subject_numbers
 from .models import Model
-from .pipelines import FEATURES, WHOLE, FeatureStore, assembled
 from .traffic import Requests, in_canary
+from .views import FEATURES, WHOLE, FeatureStore, assembled
 
 #: Process instances and their regions; the last one is the canary's.
 REPLICAS = (

@@ -143,7 +143,7 @@ def in_canary(client: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def day_slices(scale: int) -> list[tuple[int, int]]:
     """The window in days, or in shorter slices where a day would not fit comfortably in memory."""
-    pieces = -(-scale // 100)
+    pieces = -(-scale // 33)
     length = DAY // pieces
     return [
         (

@@ -14,9 +14,9 @@ from . import plan, policy
 from .evidence import Faults
 from .ids import request_id, showcase_number
 from .models import Model
-from .pipelines import FEATURES, VIEWS, Run
 from .plan import iso
 from .serve import Decided, Service
+from .views import FEATURES, VIEWS, Run
 
 _DECLINES = np.array([outcome == "DECLINE" for outcome in policy.OUTCOMES])
 _REFERS = np.array([outcome == "REFER" for outcome in policy.OUTCOMES])
@@ -35,6 +35,7 @@ class Truth:
         self._total = service.total
         self._ids: dict[str, list[str]] = {}
         self._verdicts: dict[str, str] = {}
+        self._restored: dict[str, Any] = {}
         self._declined: dict[str, list[int]] = {}
 
     def faults(self, decided: Decided) -> Faults:
@@ -63,6 +64,7 @@ class Truth:
         if faults.spoilt.any():
             flipped = self._flipped_by_scale(decided, faults, clean)
             self._note("scale_jump_flipped", decided, flipped)
+            self._restore(decided, clean)
         self._note("threshold", decided, self._flipped_by_threshold(decided))
         self._note("stale", decided, faults.stale)
         for i in np.flatnonzero(faults.stale):
@@ -96,6 +98,7 @@ class Truth:
                 "expected_finding": "scale_jump",
                 "expected_verdict": "bit_exact",
                 "showcase": request_id(showcase_number(self._total), self._total),
+                "showcase_restored": self._restored,
                 "request_ids": ids["scale_jump"],
                 "flipped_request_ids": ids["scale_jump_flipped"],
             },
@@ -181,6 +184,24 @@ class Truth:
         score = self._service.score(features, decided.model)
         rule = policy.first_rule(self._con, FEATURES, features, score, decided.config)
         return _differ(rows, rule, decided.rule)
+
+    def _restore(self, decided: Decided, clean: NDArray[np.float64]) -> None:
+        """What the showcase would have been with the one value of the run before."""
+        rows = np.flatnonzero(decided.requests.moment == plan.SHOWCASE_AT)
+        if not rows.size:
+            return
+        features = decided.features[rows].copy()
+        use = FEATURES.index("utilisation_3m")
+        value = clean[decided.requests.client[rows], use - _BILLING]
+        features[:, use] = value
+        score = self._service.score(features, decided.model[rows])
+        rule = policy.first_rule(self._con, FEATURES, features, score, decided.config[rows])
+        self._restored = {
+            "utilisation_3m": float(value[0]),
+            "score": float(score[0]),
+            "outcome": policy.OUTCOMES[rule[0]],
+            "rule": policy.RULE_IDS[rule[0]],
+        }
 
     def _flipped_by_threshold(self, decided: Decided) -> NDArray[np.bool_]:
         """Decisions under c14 with another outcome under c13."""

@@ -72,7 +72,7 @@ def verify(out: Path) -> dict[str, Any]:
         "windows": {},
     }
     for table, features in _batches(out):
-        con = duckdb.connect()
+        con = _connect()
         con.register("batch", table)
         score, entry_score = (
             _scores(artifacts, features, table[column].to_pylist())
@@ -106,9 +106,16 @@ def verify(out: Path) -> dict[str, Any]:
     return counts
 
 
+def _connect() -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(":memory:", config={"threads": 2})
+    con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET enable_progress_bar = false")
+    return con
+
+
 def _check_labels(out: Path) -> None:
     """Overrides and outcomes belong to decisions that were made, and come after them."""
-    con = duckdb.connect()
+    con = _connect()
     source = _source(out)
     for name, after in (("overrides", "occurred_at"), ("outcomes", "arrived_at")):
         found = con.execute(
@@ -128,8 +135,7 @@ def _source(out: Path) -> str:
 
 def _batches(out: Path) -> Iterator[tuple[pa.Table, NDArray[np.float32]]]:
     """The decisions with their features as a matrix in the order of the record."""
-    con = duckdb.connect()
-    con.execute("SET TimeZone = 'UTC'")
+    con = _connect()
     reader = con.sql(_FIELDS.format(source=_source(out))).to_arrow_reader(BATCH)
     for batch in reader:
         table = pa.Table.from_batches([batch])

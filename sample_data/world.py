@@ -51,6 +51,7 @@ def open_world(seed: int) -> duckdb.DuckDBPyConnection:
     """An in-memory database with the schemas ``raw`` (filled) and ``features`` (empty)."""
     con = duckdb.connect(":memory:", config={"threads": 2})
     con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET enable_progress_bar = false")
     con.execute(_LOAD.replace("?", "'" + str(SOURCE).replace("'", "''") + "'"))
     rng = np.random.default_rng([seed, 1])
     _post(con, rng)

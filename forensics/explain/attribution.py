@@ -7,12 +7,16 @@ background. They answer "compared with the paths of the training data", not "wit
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import fsum, isfinite, log
+from typing import TYPE_CHECKING
 
 from forensics.errors import ReplayError
 from forensics.records.decision import Decision
 from forensics.records.replay import Attribution
-from forensics.replay.session import LoadedModel, ReplaySession
+
+if TYPE_CHECKING:
+    from forensics.replay.session import LoadedModel, ReplaySession
 
 _LOG_ODDS = ("binary:logistic", "reg:logistic", "binary:logitraw")
 _PLAIN = ("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror")
@@ -21,13 +25,19 @@ _PLAIN = ("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:
 def attribution(session: ReplaySession) -> Attribution:
     """Contribution of each feature to the score of ``session``'s decision.
 
-    The base value of a recorded attribution is NaN where none was recorded.
+    What was recorded at the time comes first; it is checked against the model's margin where that
+    can be run.
 
     Raises:
         ReplayError: when none was recorded and the model cannot be run; says what is missing.
     """
     if session.decision.explanation.get("attributions"):
-        return _recorded(session)
+        found = recorded(session.decision)
+        threshold = _in_unit(session.threshold, found.unit, None)
+        error = found.additivity_error
+        if error is None:
+            error = _margin_error(session, found)
+        return replace(found, threshold_value=threshold, additivity_error=error)
     base, values, margin = session.contributions()
     model = session.scoring
     unit = _unit(model)
@@ -40,44 +50,46 @@ def attribution(session: ReplaySession) -> Attribution:
         base_value=base,
         values=_largest_first(values),
         additivity_error=abs(base + fsum(values.values()) - margin),
-        threshold_value=_threshold(session, unit, model),
+        threshold_value=_in_unit(session.threshold, unit, model),
     )
 
 
-def _recorded(session: ReplaySession) -> Attribution:
-    decision: Decision = session.decision
+def recorded(decision: Decision) -> Attribution:
+    """The explanation as given at the time, without running anything.
+
+    The base value is NaN where none was recorded. It adds up, or not, against the recorded score
+    where it explains a probability; other units need the model's margin.
+    """
     explanation = decision.explanation
     # A map may come from the lake as pairs.
     values = {str(k): float(v) for k, v in dict(explanation["attributions"]).items()}
     unit = str(explanation.get("unit") or "the score's own unit")
     base = explanation.get("base_value")
+    error = None
+    if base is not None and unit == "probability" and decision.score is not None:
+        error = abs(base + fsum(values.values()) - decision.score)
     return Attribution(
         method=str(explanation.get("method") or "not recorded"),
         unit=unit,
         base_value=float("nan") if base is None else float(base),
         values=_largest_first(values),
-        additivity_error=None if base is None else _error(session, unit, base, values),
-        threshold_value=_threshold(session, unit, None),
+        additivity_error=error,
+        threshold_value=_in_unit(decision.threshold, unit, None),
         evidence="recorded",
     )
 
 
-def _error(
-    session: ReplaySession, unit: str, base: float, values: dict[str, float]
-) -> float | None:
-    """How far the recorded values are from adding up to what the model gives in their unit."""
-    total = base + fsum(values.values())
-    if unit == "probability" and session.decision.score is not None:
-        return abs(total - session.decision.score)
-    if unit not in ("log_odds", "margin"):
+def _margin_error(session: ReplaySession, found: Attribution) -> float | None:
+    """How far recorded values are from adding up to the model's margin; None if that is unknown."""
+    if found.unit not in ("log_odds", "margin") or not isfinite(found.base_value):
         return None
     model = session.scoring
     try:
-        _ = model.score
+        _ = model.score  # settles how many rounds are used
         margin = model.predict(("margin",))[0][0]
     except ReplayError:
         return None
-    return abs(total - margin)
+    return abs(found.base_value + fsum(found.values.values()) - margin)
 
 
 def _unit(model: LoadedModel) -> str:
@@ -85,9 +97,8 @@ def _unit(model: LoadedModel) -> str:
     return "log_odds" if description and description.objective in _LOG_ODDS else "margin"
 
 
-def _threshold(session: ReplaySession, unit: str, model: LoadedModel | None) -> float | None:
+def _in_unit(threshold: float | None, unit: str, model: LoadedModel | None) -> float | None:
     """The decision threshold in ``unit``, where the score's scale can be turned into it."""
-    threshold = session.threshold
     if threshold is None or not isfinite(threshold):
         return None
     objective = model.description.objective if model and model.description else None

@@ -20,6 +20,8 @@ from forensics.replay.session import ReplaySession
 #: A flip must hold when the score is off by this much, relative to 1 or its own size.
 _SCORE_MARGIN = 1e-6
 _PAIR_ROWS_MAX = 12_000
+#: Rows times boosting rounds of one batch: about 50 ms on one processor.
+_ROW_ROUNDS_MAX = 3_600_000
 _PAIR_LEVERS_MAX = 8
 _POLISHED_PAIRS_MAX = 6
 _POLISH_ROUNDS = 2
@@ -184,7 +186,7 @@ class _Search:
         couples = [pair for pair in combinations(choices, 2) if all(choices[at] for at in pair)]
         if not couples:
             return []
-        side = max(2, int((_PAIR_ROWS_MAX / len(couples)) ** 0.5))
+        side = max(2, int((self._affordable(_PAIR_ROWS_MAX) / len(couples)) ** 0.5))
         cells = [
             ((a, j), (b, k))
             for a, b in couples
@@ -279,10 +281,11 @@ class _Search:
         outward = [self._outward(at, k) for at, k in zip(flip.levers, flip.near, strict=True)]
         a, b = flip.levers
         rows, columns = outward
+        affordable = self._affordable(_BOX_ROWS_MAX)
         shorter = max(1, min(len(rows), len(columns)))
-        rows, columns = (ks[: max(shorter, _BOX_ROWS_MAX // shorter)] for ks in outward)
-        if len(rows) * len(columns) > _BOX_ROWS_MAX:
-            rows, columns = (ks[: int(_BOX_ROWS_MAX**0.5)] for ks in outward)
+        rows, columns = (ks[: max(shorter, affordable // shorter)] for ks in outward)
+        if len(rows) * len(columns) > affordable:
+            rows, columns = (ks[: int(affordable**0.5)] for ks in outward)
         outcomes, _ = self.ask([{a: j, b: k} for j in rows for k in columns])
         size = len(columns)
 
@@ -295,6 +298,12 @@ class _Search:
         if not high or not wide:
             return flip
         return flip._replace(far=(rows[high - 1], columns[wide - 1]))
+
+    def _affordable(self, rows_max: int) -> int:
+        """Rows of a batch, fewer for a large model, so that a trace stays quick."""
+        description = self.session.model.description
+        rounds = description.rounds if description else 0
+        return min(rows_max, max(400, _ROW_ROUNDS_MAX // max(rounds, 1)))
 
     def _outward(self, at: int, near: int) -> list[int]:
         """The far end of each cell from ``near`` on, away from the current value."""

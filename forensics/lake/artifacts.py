@@ -50,6 +50,10 @@ class ArtifactStore:
             )
         return data
 
+    def has(self, digest: str) -> bool:
+        """Whether bytes were kept under ``digest``; does not read them."""
+        return self._path(digest).is_file()
+
     def path(self, digest: str) -> Path | None:
         """Where the verified bytes named ``digest`` lie; None when they were never kept."""
         return self._path(digest) if self.read(digest) is not None else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -100,3 +101,40 @@ def _summary(values: pa.Array) -> dict[str, object]:
         bounds = pc.min_max(present).as_py()
         summary |= {"low": bounds["min"], "high": bounds["max"]}
     return summary
+
+
+class Usual(NamedTuple):
+    """What was usual for a feature over some days."""
+
+    days: int
+    rows: int
+    low: float
+    q01: float
+    median: float
+    q99: float
+    high: float
+
+
+def usual(
+    connection: sql.Connection, paths: list[str], point: str, first_day: int, last_day: int
+) -> dict[str, Usual]:
+    """What was usual for each numeric feature of ``point``, by name.
+
+    The median is that of the days' medians, so that one bad day does not move it.
+
+    Args:
+        connection: may read ``paths``.
+        paths: profile files.
+        point: the decision point.
+        first_day: days since 1970, included.
+        last_day: days since 1970, included.
+    """
+    if not paths:
+        return {}
+    merged_ = _MERGE.format(files=sql.literal(paths))
+    rows = connection.execute(
+        f"SELECT feature, count(*), sum(rows), min(low), median(q01), median(q50), median(q99), "
+        f"max(high) FROM ({merged_}) WHERE point = {sql.literal(point)} "
+        f"AND day BETWEEN {first_day} AND {last_day} GROUP BY feature"
+    ).fetchall()
+    return {row[0]: Usual(*row[1:]) for row in rows}

@@ -13,6 +13,7 @@ import sys
 import time
 from array import array
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
@@ -20,12 +21,13 @@ from typing import IO, Any, NamedTuple
 from forensics.errors import DependencyError, ReplayError
 from forensics.replay.runtimes.interface import ModelRefusedError, detect
 
-#: The package's parent folder comes last in the child's path, so that it shadows nothing.
+#: The child gets an empty ``forensics`` whose modules lie where ours do, since the real one imports
+#: what only a user of the library needs; nothing is added to the child's path.
 _START = (
-    "import sys;a=sys.argv;sys.path.append(a[1]);from forensics.replay.worker import main;"
-    "main(a[2],a[3],a[4],int(a[5]),int(a[6]))"
+    "import sys;a=sys.argv;m=type(sys)('forensics');m.__path__=[a[1]];sys.modules['forensics']=m;"
+    "from forensics.replay.worker import main;main(a[2],a[3],a[4],int(a[5]),int(a[6]))"
 )
-_ROOT = str(Path(__file__).resolve().parents[2])
+_ROOT = str(Path(__file__).resolve().parents[1])
 
 
 class ModelDescription(NamedTuple):
@@ -99,6 +101,8 @@ class ModelWorker:
             raise ReplayError(f"no process can be started for it: {error}") from error
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             os.set_blocking(_pipe(stream).fileno(), False)
+        for stream in (self._process.stdin, self._process.stdout):
+            _enlarge(_pipe(stream).fileno())
 
     def __enter__(self) -> ModelWorker:
         return self
@@ -168,10 +172,10 @@ class ModelWorker:
             "trees": trees,
             "threads": self._threads,
         }
-        parts = [json.dumps(request).encode(), b"\n", rows.tobytes()]
-        parts.extend(values.tobytes() for values in (columns or {}).values())
         deadline = time.monotonic() + self._timeout_s
-        self._write(b"".join(parts), deadline)
+        self._write(memoryview(json.dumps(request).encode() + b"\n"), deadline)
+        for values in (rows, *(columns or {}).values()):
+            self._write(memoryview(values).cast("B"), deadline)
         _, blocks = self._answer(deadline)
         found = []
         for block in blocks:
@@ -196,9 +200,8 @@ class ModelWorker:
             raise ReplayError("the model's process was closed")
         return self._process
 
-    def _write(self, data: bytes, deadline: float) -> None:
+    def _write(self, view: memoryview, deadline: float) -> None:
         stream = _pipe(self._running().stdin)
-        view = memoryview(data)
         while view:
             self._wait(stream.fileno(), select.POLLOUT, deadline)
             try:
@@ -261,12 +264,22 @@ class ModelWorker:
         if name == "SIGXCPU":
             return ReplayError(f"running it took more than the {self._cpu_s} processor seconds")
         return ReplayError(
-            f"the model's process was killed by {name} (some files crash the library that loads them)"
+            f"the model's process was killed by {name} (some files crash what loads them)"
         )
 
 
 def _refused(reason: str, todo: str) -> ReplayError:
     return ReplayError(f"{reason}." if todo else reason, todo=todo)
+
+
+def _enlarge(descriptor: int) -> None:
+    """Makes a pipe hold 1 MiB where the system can: a batch then needs few turns between us."""
+    import fcntl
+
+    command = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if command is not None:
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, command, 1 << 20)
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -103,7 +103,10 @@ def _config_divergence(
         return Divergence("config", left, right, statement)
     configured = (values or {}).get("threshold")
     compared = decision.threshold
-    if compared is not None and isinstance(configured, int | float) and configured != compared:
+    if compared is None or not isinstance(configured, int | float):
+        return None
+    # A service may have compared, and recorded, the float32 nearest to what is configured.
+    if float32_bytes(configured) != float32_bytes(compared):
         statement = (
             f"the score was compared with {compared:g}; its configuration says {configured:g}"
         )

@@ -57,6 +57,7 @@ def replay_session(
     divergences = (
         session.config.divergence,
         _cache_divergence(session, score, near, model_names or {}),
+        _cached_outcome_divergence(session, rule),
         _model_divergence(session, score, near, model_names or {}),
         _rules_divergence(decision, rule),
     )
@@ -81,8 +82,8 @@ def _verdict(
 ) -> Verdict:
     if missing or rule is None or near is None:
         return "not_replayable"
-    config, cache, _, rules = divergences
-    if rule.outcome != decision.outcome or config or cache or rules:
+    config, cache, cached_outcome, _, rules = divergences
+    if rule.outcome != decision.outcome or config or cache or cached_outcome or rules:
         return "diverged"
     if near == "exact":
         return "bit_exact"
@@ -121,6 +122,26 @@ def _cache_divergence(
         )
     step = step_of(decision, "cache").get("id") or "cache"
     return Divergence(str(step), decision.score, score, statement)
+
+
+def _cached_outcome_divergence(session: ReplaySession, rule: Rule | None) -> Divergence | None:
+    """An outcome that the cache entry's configuration gives and the live one does not."""
+    decision = session.decision
+    if rule is None or rule.outcome == decision.outcome:
+        return None
+    try:
+        cached = session.decide_cached()
+    except ReplayError:
+        return None
+    if cached is None or cached.outcome != decision.outcome:
+        return None
+    statement = (
+        f"the outcome is what configuration {_short(decision.cache.get('config_digest'))} of the"
+        f" cache entry gives by {cached.id} (replaced); the live configuration"
+        f" {_short(decision.config.get('digest'))} gives {rule.outcome} by {rule.id}"
+    )
+    step = step_of(decision, "cache").get("id") or "cache"
+    return Divergence(str(step), decision.outcome, rule.outcome, statement)
 
 
 def _model_divergence(
@@ -205,12 +226,16 @@ def _runtime_recorded(decision: Decision) -> str | None:
 def _model_name(
     digest: str | None, names: Mapping[str, str], decision: Decision | None = None
 ) -> str:
-    short = f"{digest[:13]}…" if digest else "?"
+    short = _short(digest)
     name = names.get(digest or "")
     if name is None and decision is not None:
         parts = [decision.model.get("name"), decision.model.get("version")]
         name = " ".join(str(part) for part in parts if part)
     return f"{name} ({short})" if name else short
+
+
+def _short(digest: Any) -> str:
+    return f"{str(digest)[:13]}…" if digest else "?"
 
 
 def _recorded_score(decision: Decision) -> str:

@@ -21,6 +21,7 @@ from forensics.replay.evidence import (
     Artifacts,
     Config,
     closeness,
+    json_value,
     read_artifact,
     read_config,
     step_of,
@@ -80,7 +81,7 @@ class LoadedModel:
         columns: Mapping[int, array[float]] | None = None,
         count: int = 1,
     ) -> tuple[array[float], ...]:
-        """As :meth:`.client.ModelWorker.predict` on the recorded row; ``missing`` keeps failures."""
+        """The model's answers on the recorded row, or on variants; ``missing`` keeps a failure."""
         if not self.ready() or self._worker is None:
             raise ReplayError("The model cannot be run.", "; ".join(self.missing))
         try:
@@ -182,13 +183,12 @@ class ReplaySession:
         self.artifacts = artifacts
         self._connection = connection
         self._rules_missing: list[str] = []
-        self.model = LoadedModel(
-            decision, decision.model.get("digest"), artifacts, timeout_s, threads
-        )
+        live = decision.model.get("digest")
+        self.model = LoadedModel(decision, live, artifacts, timeout_s, threads)
         entry = decision.cache.get("model_digest") if decision.cache.get("hit") else None
         #: The model that made the cache entry, where it is another than the live one.
         self.entry: LoadedModel | None = None
-        if entry and entry != decision.model.get("digest"):
+        if entry and entry != live:
             self.entry = LoadedModel(
                 decision, entry, artifacts, timeout_s, threads, "cache.model_digest"
             )
@@ -218,11 +218,7 @@ class ReplaySession:
     @cached_property
     def values(self) -> Mapping[str, Any]:
         """Configuration values that rules may use, with the recorded threshold where none is."""
-        values = {
-            name: value
-            for name, value in self.config.values.items()
-            if value is None or isinstance(value, (str, int, float))
-        }
+        values = _usable(self.config.values)
         if self.decision.threshold is not None:
             values.setdefault("threshold", self.decision.threshold)
         return values
@@ -251,11 +247,11 @@ class ReplaySession:
             found += self._rules_missing
         return tuple(dict.fromkeys(found))
 
-    def decide(self, columns: Mapping[str, Sequence[float]], count: int) -> Answer:
+    def decide(self, columns: Mapping[str, Sequence[float | None]], count: int) -> Answer:
         """Scores and deciding rules of ``count`` variants of this decision.
 
         Args:
-            columns: by feature, the ``count`` values that replace the recorded one.
+            columns: by feature, ``count`` values that replace the recorded one; None is missing.
             count: number of variants.
 
         Raises:
@@ -266,7 +262,7 @@ class ReplaySession:
             raise ReplayError("The decision cannot be replayed.", "; ".join(self.missing))
         names = {name: at for at, name in enumerate(self.model.names)}
         patches = {
-            names[name]: array("f", values) for name, values in columns.items() if name in names
+            names[name]: _column(values) for name, values in columns.items() if name in names
         }
         scores = self.model.predict(("value",), patches, count)[0]
         features: dict[str, Any] = {**self.decision.features}
@@ -283,6 +279,21 @@ class ReplaySession:
         features: dict[str, Any] = {**self.decision.features}
         features.update((name, list(values)) for name, values in columns.items())
         return rules.decide(features, self.values, list(scores), count)
+
+    def decide_cached(self) -> Rule | None:
+        """The rule under the cache entry's configuration; None unless that is another at hand."""
+        cache = self.decision.cache
+        digest = cache.get("config_digest") if cache.get("hit") else None
+        score, rules = self.scoring.score, self.rules
+        if not digest or digest == self.decision.config.get("digest"):
+            return None
+        data, _ = read_artifact(self.artifacts, str(digest), "configuration")
+        values = json_value(data.decode(errors="replace")) if data is not None else None
+        if rules is None or score is None or not isinstance(values, Mapping):
+            return None
+        if not self.values.keys() <= values.keys():
+            return None
+        return rules.decide(self.decision.features, _usable(values), score)[0]
 
     def contributions(self) -> tuple[float, dict[str, float], float]:
         """Base value, contribution of each feature, and margin, all in the margin's unit.
@@ -330,6 +341,22 @@ class ReplaySession:
             return None, [f"{place}, used by rules artifact {digest}"]
         except (ReplayError, UsageError) as error:
             return None, [f"artifact {digest} (rules): {error}"]
+
+
+def _column(values: Sequence[float | None]) -> array[float]:
+    try:
+        return array("f", values)  # type: ignore[arg-type]
+    except TypeError:  # None is NaN to the model and NULL to the rules
+        return array("f", [as_number(value) for value in values])
+
+
+def _usable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a rule can name: those that are no lists and no objects."""
+    return {
+        str(name): value
+        for name, value in values.items()
+        if value is None or isinstance(value, (str, int, float))
+    }
 
 
 def as_number(value: Any) -> float:

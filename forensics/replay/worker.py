@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from array import array
 
 from forensics.replay.runtimes.interface import ModelRefusedError, Runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from io import BufferedReader
     from typing import Any, BinaryIO
 
 #: Below this many rows a second thread costs more than it brings.
@@ -43,11 +43,12 @@ def main(runtime: str, library: str, model: str, memory_bytes: int, cpu_s: int) 
     except OSError as error:
         _send(answers, {"refused": f"the file cannot be read: {error}"})
         return
-    _serve(loaded, description["width"], sys.stdin.buffer, answers, memory_bytes)
+    with os.fdopen(0, "rb", closefd=False) as requests:
+        _serve(loaded, description["width"], requests, answers, memory_bytes)
 
 
 def _serve(
-    model: Runtime, width: int, requests: BinaryIO, answers: BinaryIO, memory_bytes: int
+    model: Runtime, width: int, requests: BufferedReader, answers: BinaryIO, memory_bytes: int
 ) -> None:
     while line := requests.readline():
         try:
@@ -68,20 +69,27 @@ def _serve(
             _send(answers, {}, blocks)
 
 
-def _rows(request: Any, width: int, requests: BinaryIO) -> array[float]:
+def _rows(request: Any, width: int, requests: BufferedReader) -> array[float]:
     """The matrix, row after row: as sent, or the one base row with whole columns replaced."""
-    rows: array[float] = array("f")
     columns, count = request["columns"], request["rows"]
     if columns is None:
-        rows.frombytes(requests.read(4 * width * count))
-        return rows
-    rows.frombytes(requests.read(4 * width))
-    rows = rows * count
+        return _block(requests, width * count)
+    rows: array[float] = _block(requests, width) * count
     for column in columns:
-        values: array[float] = array("f")
-        values.frombytes(requests.read(4 * count))
-        rows[column::width] = values
+        rows[column::width] = _block(requests, count)
     return rows
+
+
+def _block(requests: BufferedReader, count: int) -> array[float]:
+    block: array[float] = array("f", [0.0])
+    block *= count
+    view = memoryview(block).cast("B")
+    while view:  # in place: a large batch is not held twice
+        got = requests.readinto(view)
+        if not got:
+            raise EOFError("the request is cut short")
+        view = view[got:]
+    return block
 
 
 def _load(runtime: str, data: bytes, library: str) -> Runtime:

@@ -1,4 +1,4 @@
-"""A small credit decision system: real models, a rule set, and records as its service writes them."""
+"""A small credit decision system: real models, rules, and records as its service writes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,13 @@ def train(folder: Path, name: str, seed: int, rounds: int = 60, **parameters: An
     )  # fmt: skip
     labels = (risk > np.median(risk)).astype(int)
     matrix = xgb.DMatrix(rows.astype("f4"), labels, feature_names=list(FEATURES))
-    options = {"objective": "binary:logistic", "max_depth": 4, "eta": 0.15, "nthread": 1, "verbosity": 0}
+    options = {
+        "objective": "binary:logistic",
+        "max_depth": 4,
+        "eta": 0.15,
+        "nthread": 1,
+        "verbosity": 0,
+    }
     booster = xgb.train({**options, "seed": seed, **parameters}, matrix, rounds)
     booster.save_model(folder / f"{name}.json")
     booster.save_model(folder / f"{name}.ubj")
@@ -104,8 +111,7 @@ def train(folder: Path, name: str, seed: int, rounds: int = 60, **parameters: An
 def python_score(booster: xgb.Booster, features: Mapping[str, Any]) -> np.float32:
     """The score by xgboost's own Python API, as the service computes it."""
     row = [float("nan") if features[name] is None else features[name] for name in FEATURES]
-    matrix = xgb.DMatrix(np.array([row], "f4"), feature_names=list(FEATURES))
-    return np.float32(booster.predict(matrix)[0])
+    return np.float32(booster.inplace_predict(np.array([row], "f4"))[0])
 
 
 def python_rules(features: Mapping[str, Any], score: float, threshold: float = 0.5) -> str:
@@ -196,8 +202,7 @@ class Service:
 
     def declined(self, count: int) -> Sequence[Decision]:
         every = (self.decide(features) for features in self.rows)
-        found = [decision for decision in every if decision.outcome == "DECLINE"]
-        return found[:count]
+        return list(islice((each for each in every if each.outcome == "DECLINE"), count))
 
 
 def features_of(row: np.ndarray) -> dict[str, Any]:

@@ -200,6 +200,22 @@ def test_a_stale_cache_entry_whose_model_is_lost_is_not_claimed_to_be_verified(
     assert "could not be run" in first.statement
 
 
+def test_an_outcome_cached_under_an_older_configuration_is_found(service: Any) -> None:
+    old = service.kept.put({**CONFIG, "threshold": 0.3})
+    for features in service.rows:
+        score = float(python_score(service.booster, features))
+        outcome = python_rules(features, score, threshold=0.3)
+        if outcome != python_rules(features, score):
+            break
+    group = {"hit": True, "model_digest": service.model, "config_digest": old}
+    decision = service.decide(features, outcome=outcome, cache=group)
+    found = replay(decision, service.kept)
+    assert found.verdict == "diverged"
+    assert found.first_divergence is not None
+    assert found.first_divergence.step == "cache"
+    assert old[:13] in found.first_divergence.statement
+
+
 def test_a_cache_entry_of_the_live_model_replays_as_usual(service: Any, decision: Decision) -> None:
     cached = replace(decision, cache={"hit": True, "model_digest": service.model})
     assert replay(cached, service.kept).verdict == "bit_exact"
@@ -333,6 +349,16 @@ def test_exact_numbers_and_booleans_are_features_too(service: Any, decision: Dec
     exact = _replaced(decision, "features", age=ExactNumber("40.0"), months_late=True)
     plain = _replaced(decision, "features", age=40.0, months_late=1)
     assert replay(exact, service.kept).replayed == replay(plain, service.kept).replayed
+
+
+def test_variants_may_leave_a_feature_out(service: Any, decision: Decision) -> None:
+    with ReplaySession(decision, service.kept) as session:
+        answer = session.decide({"utilisation": [0.1, None], "months_late": [0, None]}, 2)
+    for at, changed in enumerate(({"utilisation": 0.1, "months_late": 0}, {})):
+        features = {**decision.features, "utilisation": None, "months_late": None, **changed}
+        score = float(python_score(service.booster, features))
+        assert answer.scores[at] == score
+        assert answer.rules[at].outcome == python_rules(features, score)
 
 
 def test_a_model_stopped_early_is_run_as_the_service_ran_it(service: Any, tmp_path: Any) -> None:

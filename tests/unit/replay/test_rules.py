@@ -54,10 +54,10 @@ def test_text_and_booleans_compare_as_what_they_are() -> None:
 
 
 def test_groups_tell_names_apart_and_a_shared_name_alone_is_refused() -> None:
-    features, config = {"limit": 5}, {"limit": 3}
-    assert _decide([("A", "features.limit > config.limit")], features, config, 0.1) == ["A"]
-    with pytest.raises(UsageError, match="Nothing is called 'limit'"):
-        _decide([("A", "limit > 3")], features, config, 0.1)
+    features, config = {"cap": 5}, {"cap": 3}
+    assert _decide([("A", "features.cap > config.cap")], features, config, 0.1) == ["A"]
+    with pytest.raises(UsageError, match="Nothing is called 'cap'"):
+        _decide([("A", "cap > 3")], features, config, 0.1)
 
 
 def test_a_rule_that_looks_at_nothing_that_differs_answers_every_row() -> None:

@@ -225,7 +225,7 @@ def test_a_killed_child_is_said_to_be_killed(service: Any) -> None:
 
 def test_a_model_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "large.json"
-    path.write_bytes(b'{"learner":[' + b"0.1," * 4_000_000 + b"0],\"version\":[3,0,0]}")
+    path.write_bytes(b'{"learner":[' + b"0.1," * 4_000_000 + b'0],"version":[3,0,0]}')
     assert "needs more than the 64 MiB" in _refusal(path, memory_bytes=64 << 20)
 
 

@@ -1,0 +1,65 @@
+"""The one talker: progress, notes and errors, all on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import TracebackType
+
+import click
+
+from forensics.errors import ForensicsError
+from forensics.records.safe_text import safe_text
+
+
+def _colored() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def note(message: str) -> None:
+    """Something worth knowing that is not the answer."""
+    print(safe_text(message), file=sys.stderr)
+
+
+def error(problem: ForensicsError) -> None:
+    """What happened, why, and what to do, each on its line."""
+    lead = click.style("error: ", fg="red", bold=True) if _colored() else "error: "
+    parts = [safe_text(part) for part in (problem.what, problem.why, problem.todo) if part]
+    print(lead + "\n       ".join(parts), file=sys.stderr)
+
+
+class Progress:
+    """A line on the terminal that says how far something is; silent where nobody watches."""
+
+    def __init__(self, title: str, total: int | None = None, *, unit: str = "") -> None:
+        self._title = title
+        self._total = total
+        self._unit = unit
+        self._shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._began = time.monotonic()
+        self._last = 0.0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def update(self, done: int, words: str = "") -> None:
+        """Show that ``done`` of the total is behind us."""
+        now = time.monotonic()
+        if not self._shown or now - self._last < 0.1:
+            return
+        self._last = now
+        share = f" {done / self._total:4.0%}" if self._total else ""
+        text = f"{self._title}{share} {words} · {now - self._began:.0f} s"
+        sys.stderr.write("\r\x1b[K" + safe_text(text))
+        sys.stderr.flush()

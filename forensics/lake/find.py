@@ -1,0 +1,190 @@
+"""Finding decisions: by point, time, subject, outcome, model version and any expression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from forensics.errors import UsageError
+from forensics.lake import sql
+from forensics.lake.expressions import check
+from forensics.lake.read import from_micros, to_micros
+from forensics.lake.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: What every answer has, by name, as an SQL expression over a decision's columns.
+COLUMNS = {
+    "request_id": "request_id",
+    "decision_id": "decision_id",
+    "decision_point": "decision_point",
+    "occurred_at": "occurred_at",
+    "environment": "coalesce(environment, 'production')",
+    "subject": "subject.id",
+    "outcome": "outcome",
+    "score": "score",
+    "threshold": "threshold",
+    "model": "model.name",
+    "model_version": "model.version",
+    "config_revision": "config.revision",
+}
+
+#: Other fields that an expression may name.
+_FIELDS = {
+    "tenant": "tenant",
+    "region": "region",
+    "replica": "replica",
+    "duration_ms": "duration_ms",
+    "model_digest": "model.digest",
+    "config_digest": "config.digest",
+    "cache_hit": "cache.hit",
+    "consumer_action": "consumer.action",
+    "consumer_received": "consumer.received",
+    "code_version": "execution.code_version",
+    "writer": "writer.id",
+    "sequence": "writer.sequence",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to look for; everything that is None or empty matches all.
+
+    ``where`` is an SQL scalar expression over the fields of :data:`COLUMNS`, further fields of the
+    record, and features by their names, as ``x`` or ``features.x``.
+    """
+
+    decision_point: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    subject: str | None = None
+    outcome: str | None = None
+    model_version: str | None = None
+    environment: str | None = None
+    where: str | None = None
+    limit: int | None = None
+    #: Newest first, unless oldest first is wanted.
+    oldest_first: bool = False
+    #: Answer each decision's features too.
+    features: bool = False
+
+
+def rows(snapshot: Snapshot, query: Query) -> Iterator[dict[str, Any]]:
+    """Decisions that match, as mappings by the names of :data:`COLUMNS`, times as datetimes."""
+    statement = _statement(snapshot, query, micros=True)
+    if statement is None:
+        return
+    result = snapshot.connection.execute(statement)
+    names = [column[0] for column in result.description]
+    while batch := result.fetchmany(1_000):
+        for values in batch:
+            row = dict(zip(names, values, strict=True))
+            row["occurred_at"] = from_micros(row["occurred_at"])
+            yield row
+
+
+def table(snapshot: Snapshot, query: Query) -> pa.Table:
+    """Decisions that match, as an Arrow table."""
+    import pyarrow as pa
+
+    statement = _statement(snapshot, query, micros=False)
+    if statement is None:
+        return pa.table({name: pa.nulls(0, pa.string()) for name in COLUMNS})
+    return snapshot.connection.sql(statement).to_arrow_table()
+
+
+def _statement(snapshot: Snapshot, query: Query, *, micros: bool) -> str | None:
+    """The SQL text; None when no file can hold an answer."""
+    points = snapshot.points()
+    if query.decision_point is not None:
+        if query.decision_point not in points:
+            raise UsageError(
+                f"No decision point {query.decision_point!r} in this lake.",
+                f"It has: {', '.join(points) or 'none yet'}.",
+            )
+        points = [query.decision_point]
+    selects = [
+        select
+        for point, used in _points_with_names(snapshot, points, query.where)
+        if (select := _select(snapshot, query, point, used, micros=micros))
+    ]
+    if not selects:
+        return None
+    order = "ASC" if query.oldest_first else "DESC"
+    limit = f" LIMIT {query.limit}" if query.limit is not None else ""
+    return (
+        f"SELECT * FROM ({' UNION ALL BY NAME '.join(selects)}) "
+        f"ORDER BY occurred_at {order}, decision_id{limit}"
+    )
+
+
+def _points_with_names(
+    snapshot: Snapshot, points: Sequence[str], where: str | None
+) -> list[tuple[str, list[str]]]:
+    """The points whose records have every name that ``where`` uses, with the features among them."""
+    if where is None:
+        return [(point, []) for point in points]
+    found: list[tuple[str, list[str]]] = []
+    refused: UsageError | None = None
+    for point in points:
+        features = snapshot.tables[f"decisions/{point}"].features
+        names = {*COLUMNS, *_FIELDS, *features, *(f"features.{name}" for name in features)}
+        try:
+            used = check(where, names, connection=snapshot.connection)
+        except UsageError as error:
+            refused = error
+            continue
+        plain = {name.casefold(): name for name in features}
+        taken = {*COLUMNS, *_FIELDS}
+        found.append(
+            (point, [plain[name.casefold()] for name in used
+                     if name.casefold() in plain and name not in taken])
+        )  # fmt: skip
+    if refused is not None and not found:
+        raise refused
+    return found
+
+
+def _select(
+    snapshot: Snapshot, query: Query, point: str, used: list[str], *, micros: bool
+) -> str | None:
+    since = to_micros(query.since) if query.since else None
+    until = to_micros(query.until) if query.until else None
+    paths = snapshot.paths(f"decisions/{point}", since, until)
+    if not paths:
+        return None
+    conditions = ["true"]
+    if since is not None:
+        conditions.append(f"occurred_at >= make_timestamptz({since})")
+    if until is not None:
+        conditions.append(f"occurred_at < make_timestamptz({until})")
+    for column, wanted in (
+        ("subject.id", query.subject),
+        ("outcome", query.outcome),
+        ("model.version", query.model_version),
+        ("coalesce(environment, 'production')", query.environment),
+    ):
+        if wanted is not None:
+            conditions.append(f"{column} = {sql.literal(wanted)}")
+    source = (
+        f"SELECT * FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
+        f"WHERE {' AND '.join(conditions)}"
+    )
+    columns = [f"{expression} AS {name}" for name, expression in COLUMNS.items()]
+    if query.where is not None:
+        # Names of the record come first; a feature of the same name is reached as features.x.
+        named = [*columns, *(f"{expression} AS {name}" for name, expression in _FIELDS.items())]
+        named += [f"features[{sql.literal(f)}] AS {sql.identifier(f)}" for f in used]
+        has_features = bool(snapshot.tables[f"decisions/{point}"].features)
+        named += ["features"] if has_features else []
+        source = f"SELECT {', '.join(named)} FROM ({source})"
+        source = f"SELECT * FROM ({source}) WHERE ({query.where}\n)"
+        columns = list(COLUMNS)
+    if micros:
+        columns[list(COLUMNS).index("occurred_at")] = "epoch_us(occurred_at) AS occurred_at"
+    if query.features and snapshot.tables[f"decisions/{point}"].features:
+        columns.append("to_json(features)::VARCHAR AS features" if micros else "features")
+    return f"SELECT {', '.join(columns)} FROM ({source})"

@@ -1,0 +1,208 @@
+"""The reconstruction as plain mappings: the contract of ``forensics trace --json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from forensics.records.replay import Counterfactual
+from forensics.reconstruct.changes import Change
+from forensics.reconstruct.reconstruction import Feature, Reconstruction
+
+_STEP_FIELDS = ("id", "kind", "component", "version", "digest", "started_at", "inputs", "outputs",
+                "status", "error")  # fmt: skip
+
+
+def to_dict(reconstruction: Reconstruction) -> dict[str, Any]:
+    """Every part of the contract, with null for what is not known."""
+    decision = reconstruction.decision
+    return {
+        "request_id": reconstruction.asked_for,
+        "decision": {
+            "decision_id": decision.decision_id,
+            "decision_point": decision.decision_point,
+            "occurred_at": decision.occurred_at,
+            "environment": decision.environment,
+            "subject": decision.subject.get("id"),
+            "outcome": decision.outcome,
+            "score": decision.score,
+            "threshold": decision.threshold,
+            "duration_ms": decision.other.get("duration_ms"),
+            "override": reconstruction.override,
+            "outcome_label": reconstruction.outcome_label,
+            "consumer": dict(decision.consumer) or None,
+            "cache": dict(decision.cache) or None,
+            "evidence": "recorded",
+        },
+        "model": _model(reconstruction),
+        "config": _config(reconstruction),
+        "features": [_feature(feature) for feature in reconstruction.features],
+        "attributions": _attributions(reconstruction),
+        "counterfactuals": [_counterfactual(item) for item in reconstruction.counterfactuals],
+        "steps": _steps(reconstruction),
+        "replay": _replay(reconstruction),
+        "changes": [_change(reconstruction, change) for change in reconstruction.changes],
+        "findings": [
+            {
+                "kind": finding.kind,
+                "severity": finding.severity,
+                "statement": finding.statement,
+                "detail": dict(finding.detail),
+                "evidence": finding.evidence,
+            }
+            for finding in reconstruction.findings
+        ],
+        "completeness": {
+            "class": reconstruction.completeness.class_,
+            "missing": [
+                {"field": field, "reason": reason}
+                for field, reason in reconstruction.completeness.missing
+            ],
+        },
+        "integrity": _integrity(reconstruction),
+    }
+
+
+def _model(reconstruction: Reconstruction) -> dict[str, Any]:
+    model = reconstruction.decision.model
+    runtime = " ".join(
+        str(model[key]) for key in ("runtime", "runtime_version") if model.get(key)
+    )
+    return {
+        "name": model.get("name"),
+        "version": model.get("version"),
+        "digest": model.get("digest"),
+        "runtime": runtime or None,
+        **_known(model, "the record names no model"),
+    }
+
+
+def _config(reconstruction: Reconstruction) -> dict[str, Any]:
+    config = reconstruction.decision.config
+    return {
+        "digest": config.get("digest"),
+        "revision": config.get("revision"),
+        "values": config.get("values"),
+        **_known(config, "the record names no configuration"),
+    }
+
+
+def _known(group: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    if group:
+        return {"evidence": "recorded", "reason": None}
+    return {"evidence": "missing", "reason": reason}
+
+
+def _feature(feature: Feature) -> dict[str, Any]:
+    return {name: getattr(feature, name) for name in Feature.__slots__}
+
+
+def _attributions(reconstruction: Reconstruction) -> dict[str, Any]:
+    found = reconstruction.attribution
+    if found is None:
+        return {
+            "method": None, "base_value": None, "threshold_value": None, "unit": None,
+            "values": [], "additivity_error": None, "evidence": "missing",
+            "reason": reconstruction.attribution_reason,
+        }  # fmt: skip
+    return {
+        "method": found.method,
+        "base_value": found.base_value,
+        "threshold_value": found.threshold_value,
+        "unit": found.unit,
+        "values": [{"feature": name, "value": value} for name, value in found.values.items()],
+        "additivity_error": found.additivity_error,
+        "evidence": found.evidence,
+        "reason": None,
+    }
+
+
+def _counterfactual(item: Counterfactual) -> dict[str, Any]:
+    return {
+        "changes": [
+            {
+                "feature": change.feature,
+                "from": change.from_value,
+                "to": change.to_value,
+                "statement": change.statement,
+            }
+            for change in item.changes
+        ],
+        "outcome": item.outcome,
+        "score": item.score,
+        "distance": item.distance,
+        "verified": item.verified,
+        "evidence": "recomputed",
+    }
+
+
+def _steps(reconstruction: Reconstruction) -> list[dict[str, Any]]:
+    steps = reconstruction.decision.steps
+    begun = [step["started_at"] for step in steps if "started_at" in step]
+    first = min(begun) if begun else None
+    result = []
+    for step in steps:
+        start, end = step.get("started_at"), step.get("ended_at")
+        offset = (start - first).total_seconds() * 1000 if start and first else None
+        duration = (end - start).total_seconds() * 1000 if start and end else None
+        result.append(
+            {name: step.get(name) for name in _STEP_FIELDS}
+            | {"offset_ms": offset, "duration_ms": duration, "evidence": "recorded"}
+        )
+    return result
+
+
+def _replay(reconstruction: Reconstruction) -> dict[str, Any]:
+    found = reconstruction.replay
+    if found is None:
+        return {
+            "verdict": None, "recorded": None, "replayed": None, "first_divergence": None,
+            "missing": [], "runtime": None, "evidence": "missing",
+            "reason": "replay was not asked for",
+        }  # fmt: skip
+    first = found.first_divergence
+    return {
+        "verdict": found.verdict,
+        "recorded": dict(found.recorded),
+        "replayed": dict(found.replayed),
+        "first_divergence": None
+        if first is None
+        else {
+            "step": first.step,
+            "recorded": first.recorded,
+            "replayed": first.replayed,
+            "statement": first.statement,
+        },
+        "missing": list(found.missing),
+        "runtime": {"recorded": found.runtime_recorded, "replayed": found.runtime_replayed},
+        "evidence": "recomputed",
+        "reason": None,
+    }
+
+
+def _change(reconstruction: Reconstruction, change: Change) -> dict[str, Any]:
+    before = reconstruction.decision.occurred_at - change.occurred_at
+    return {
+        "change_id": change.change_id,
+        "occurred_at": change.occurred_at,
+        "before_s": before.total_seconds(),
+        "kind": change.kind,
+        "component": change.component,
+        "from_version": change.from_version,
+        "to_version": change.to_version,
+        "features": list(change.features),
+        "statement": change.statement,
+        "evidence": "recorded",
+    }
+
+
+def _integrity(reconstruction: Reconstruction) -> dict[str, Any]:
+    integrity = reconstruction.integrity
+    return {
+        "segment": integrity.segment,
+        "leaf_index": integrity.leaf_index,
+        "leaf": integrity.leaf,
+        "verified": integrity.verified,
+        "evidence": "recomputed" if integrity.verified is not None else "recorded",
+        "reason": integrity.reason,
+    }

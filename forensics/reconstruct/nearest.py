@@ -1,0 +1,46 @@
+"""Ids near one that was not found: a mistyped or cut-off id is what is asked for at 3 AM."""
+
+from __future__ import annotations
+
+from forensics.lake import sql
+from forensics.lake.snapshot import Snapshot
+
+#: Ids looked at, newest first, so that the answer to a wrong id does not take minutes.
+_ROWS_MAX = 5_000_000
+_SHOWN = 3
+
+
+def nearest_ids(snapshot: Snapshot, identifier: str) -> list[str]:
+    """At most three ids that begin with, contain or resemble ``identifier``, best first."""
+    files = sorted(
+        (
+            (file.last_us, file.rows, str(snapshot.root / name / file.name))
+            for name, table in snapshot.tables.items()
+            if name.startswith("decisions/")
+            for file in table.files
+        ),
+        reverse=True,
+    )
+    paths, rows = [], 0
+    for _, count, path in files:
+        if rows >= _ROWS_MAX:
+            break
+        paths.append(path)
+        rows += count
+    if not paths:
+        return []
+    wanted = sql.literal(identifier)
+    found = snapshot.connection.execute(
+        f"""
+        SELECT id FROM (
+            SELECT DISTINCT unnest([request_id, decision_id]) AS id
+            FROM read_parquet({sql.literal(paths)})
+        )
+        WHERE contains(id, {wanted}) OR (
+            abs(length(id) - {len(identifier)}) <= 2 AND levenshtein(id, {wanted}) <= 2
+        )
+        ORDER BY NOT starts_with(id, {wanted}), levenshtein(id, {wanted}), id
+        LIMIT {_SHOWN}
+        """
+    ).fetchall()
+    return [row[0] for row in found]

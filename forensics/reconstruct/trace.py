@@ -1,0 +1,308 @@
+"""The trace: one decision reconstructed from all the evidence that the lake holds.
+
+The model's process is started first and asked last: the lake's other questions are answered while
+it loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from forensics.errors import ForensicsError, NotFoundError, ReplayError
+from forensics.integrity.leaf import leaf_hash
+from forensics.lake import profile, read
+from forensics.lake.artifacts import ArtifactStore
+from forensics.lake.snapshot import Location, Snapshot
+from forensics.records.decision import Decision
+from forensics.records.replay import Attribution, Counterfactual, Replay
+from forensics.reconstruct import changes as changes_
+from forensics.reconstruct.completeness import completeness
+from forensics.reconstruct.findings import Case, WhatIf, findings
+from forensics.reconstruct.nearest import nearest_ids
+from forensics.reconstruct.reconstruction import Feature, Integrity, Reconstruction
+
+#: How many days before a decision tell what is usual, and how many changes are looked at.
+USUAL_DAYS = 30
+_CHANGES = 50
+
+
+def trace(
+    snapshot: Snapshot, identifier: str, *, replay: bool = True, counterfactuals: int = 3
+) -> list[Reconstruction]:
+    """All decisions that ``identifier`` names, oldest first.
+
+    Args:
+        snapshot: the lake.
+        identifier: a request id or a decision id. One request may have several decisions.
+        replay: run the recorded artifacts again, recompute attributions, look for counterfactuals.
+        counterfactuals: how many to show at most; none are looked for where 0.
+
+    Raises:
+        NotFoundError: when no decision has that id.
+    """
+    located = snapshot.locate(identifier)
+    found = decisions(snapshot, located, identifier)
+    if not found:
+        raise not_found(snapshot, identifier)
+    artifacts = ArtifactStore(snapshot.root)
+    ids = [decision.decision_id for _, decision in found]
+    return [
+        _reconstruct(
+            snapshot, artifacts, identifier, location, decision, located, replay, counterfactuals,
+            twins=ids.count(decision.decision_id) - 1,
+        )
+        for location, decision in found
+    ]  # fmt: skip
+
+
+def decisions(
+    snapshot: Snapshot, located: list[Location], identifier: str
+) -> list[tuple[Location, Decision]]:
+    """The decisions among ``located`` that bear ``identifier``, oldest first."""
+    found = []
+    for location in located:
+        if not location.table.startswith("decisions/"):
+            continue
+        for record in read.rows(snapshot, [location]):
+            if identifier in (record["request_id"], record["decision_id"]):
+                types = snapshot.tables[location.table].features
+                found.append((location, read.decision(record, types)))
+    return sorted(found, key=lambda item: (item[1].occurred_at, item[1].decision_id))
+
+
+def _reconstruct(
+    snapshot: Snapshot,
+    artifacts: ArtifactStore,
+    identifier: str,
+    location: Location,
+    decision: Decision,
+    located: list[Location],
+    replay: bool,
+    counterfactual_limit: int,
+    twins: int,
+) -> Reconstruction:
+    session = None
+    if replay:
+        from forensics.replay.session import ReplaySession
+
+        session = ReplaySession(decision, artifacts, connection=snapshot.connection)
+    try:
+        later = _later_records(snapshot, decision, located, identifier)
+        before = changes_.before(
+            snapshot,
+            decision.occurred_at,
+            decision_point=decision.decision_point,
+            environment=decision.environment,
+            limit=_CHANGES,
+        )
+        usual = _usual(snapshot, decision)
+        integrity = _integrity(snapshot, location, decision)
+        verdict: Replay | None = None
+        attribution, reason = _recorded_attribution(decision), "replay was not asked for"
+        flips: tuple[Counterfactual, ...] = ()
+        what_if: WhatIf | None = None
+        if session is not None:
+            from forensics.explain.counterfactual import counterfactuals
+            from forensics.replay.replay import replay_session
+
+            verdict = replay_session(session, model_names=_model_names(before))
+            attribution, reason = _attribution(session)
+            if counterfactual_limit:
+                try:
+                    flips = counterfactuals(session, limit=counterfactual_limit)
+                except ReplayError:
+                    flips = ()
+            what_if = _what_if(session) if not session.missing else None
+        override = later.get("overrides")
+        found = findings(
+            Case(
+                decision=decision,
+                changes=tuple(before),
+                usual=usual,
+                replay=verdict,
+                override=override,
+                config_values=lambda digest: _config_values(artifacts, digest),
+                what_if=what_if,
+                twins=twins,
+            )
+        )
+    finally:
+        if session is not None:
+            session.close()
+    digest = decision.model.get("digest")
+    return Reconstruction(
+        asked_for=identifier,
+        decision=decision,
+        features=tuple(_features(decision)),
+        override=override,
+        outcome_label=later.get("outcomes"),
+        replay=verdict,
+        attribution=attribution,
+        attribution_reason=reason if attribution is None else None,
+        counterfactuals=flips,
+        changes=tuple(before),
+        findings=found,
+        completeness=completeness(decision, verdict, bool(digest and artifacts.has(digest))),
+        integrity=integrity,
+    )
+
+
+def _later_records(
+    snapshot: Snapshot, decision: Decision, located: list[Location], identifier: str
+) -> Mapping[str, dict[str, Any]]:
+    """The newest override and outcome label of a decision, by table."""
+    if not {"overrides", "outcomes"} & snapshot.tables.keys():
+        return {}
+    if decision.decision_id != identifier:
+        located = snapshot.locate(decision.decision_id)
+    newest: dict[str, dict[str, Any]] = {}
+    wanted = [location for location in located if location.table in ("overrides", "outcomes")]
+    for location in wanted:
+        for record in read.rows(snapshot, [location]):
+            if record["decision_id"] != decision.decision_id:
+                continue
+            time = record.get("occurred_at") or record.get("arrived_at")
+            held = newest.get(location.table)
+            if held is None or time >= (held.get("occurred_at") or held.get("arrived_at")):
+                newest[location.table] = record
+    return {table: _plain(record) for table, record in newest.items()}
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """A later record without the columns that the lake adds."""
+    kept = ("salt", "leaf", "segment", "leaf_index", "source", "ingested_at", "exact", "extra")
+    return {name: value for name, value in record.items() if name not in kept}
+
+
+def _usual(snapshot: Snapshot, decision: Decision) -> dict[str, profile.Usual]:
+    day = read.to_micros(decision.occurred_at) // 86_400_000_000
+    return profile.usual(
+        snapshot.connection,
+        [str(snapshot.root / "index" / name) for name in snapshot.known.profiles],
+        decision.decision_point,
+        day - USUAL_DAYS,
+        day - 1,
+    )
+
+
+def _integrity(snapshot: Snapshot, location: Location, decision: Decision) -> Integrity:
+    sealed = decision.sealed
+    salt, leaf = sealed.get("salt"), sealed.get("leaf")
+    if not salt or not leaf:
+        return Integrity(None, None, None, None, "the record has no leaf")
+    verified = leaf_hash(salt, read.received_bytes(snapshot, location)) == leaf
+    return Integrity(
+        sealed.get("segment"),
+        sealed.get("leaf_index"),
+        leaf,
+        verified,
+        None if verified else "the received bytes are not those that the leaf was made from",
+    )
+
+
+def _features(decision: Decision) -> list[Feature]:
+    sources: dict[str, Mapping[str, Any]] = {
+        name: source
+        for source in decision.feature_sources
+        for name in source.get("features") or ()
+    }
+    found = []
+    for name, type_ in decision.feature_types.items():
+        if name not in decision.features:
+            reason = "the record does not have it"
+            found.append(Feature(name, None, type_, "missing", reason))
+            continue
+        source = sources.get(name, {})
+        event_time = source.get("event_time")
+        age = decision.occurred_at - event_time if event_time else None
+        places = [str(source[key]) for key in ("dataset", "view") if source.get(key)]
+        found.append(
+            Feature(
+                name=name,
+                value=decision.features[name],
+                type=type_,
+                evidence="recorded",
+                source=" ".join(places) or None,
+                event_time=event_time,
+                age_s=age.total_seconds() if age is not None else None,
+                status=source.get("status"),
+                producing_job=source.get("job"),
+                producing_run=source.get("run_id"),
+            )
+        )
+    return found
+
+
+def _recorded_attribution(decision: Decision) -> Attribution | None:
+    if not decision.explanation.get("attributions"):
+        return None
+    from forensics.explain.attribution import recorded
+
+    return recorded(decision)
+
+
+def _attribution(session: Any) -> tuple[Attribution | None, str]:
+    from forensics.explain.attribution import attribution
+
+    try:
+        return attribution(session), ""
+    except ForensicsError as error:
+        return None, str(error)
+
+
+def _model_names(before: list[changes_.Change]) -> dict[str, str]:
+    """How people call the models that changes announced, by digest."""
+    names: dict[str, str] = {}
+    for change in before:
+        for digest, version in (
+            (change.to_digest, change.to_version),
+            (change.from_digest, change.from_version),
+        ):
+            if digest and version:
+                names.setdefault(digest, f"{change.component} {version}")
+    return names
+
+
+def _what_if(session: Any) -> WhatIf:
+    def ask(features: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, float | None]:
+        if values:
+            rules = session.rules
+            score = session.model.score
+            with_values = {**session.values, **values}
+            return rules.decide(session.decision.features, with_values, score)[0].outcome, score
+        decided = session.decide({name: [float(v)] for name, v in features.items()}, 1)
+        return decided.rules[0].outcome, decided.scores[0]
+
+    return ask
+
+
+def _config_values(artifacts: ArtifactStore, digest: str) -> Mapping[str, Any] | None:
+    from forensics.records.jsontext import loads
+
+    try:
+        data = artifacts.read(digest)
+        values = loads(data.decode()) if data is not None else None
+    except (ForensicsError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def not_found(snapshot: Snapshot, identifier: str) -> NotFoundError:
+    window = snapshot.window_us()
+    where = f"No decision {identifier!r} in lake {snapshot.root}"
+    if window is None:
+        return NotFoundError(
+            f"{where}.", "It holds no decisions yet.", "Take some in: forensics ingest FILE"
+        )
+    first, last = (f"{read.from_micros(us):%Y-%m-%d %H:%M}" for us in window)
+    nearest = nearest_ids(snapshot, identifier)
+    hint = f"Nearest ids: {', '.join(nearest)}." if nearest else "No id is near it."
+    since = read.from_micros(window[1]) - timedelta(hours=2)
+    return NotFoundError(
+        f"{where} (decisions from {first} to {last} UTC).",
+        hint,
+        f"Search by time or subject: forensics find --since {since:%Y-%m-%dT%H:%MZ} --subject S",
+        nearest=tuple(nearest),
+    )

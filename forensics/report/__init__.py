@@ -1,0 +1,1 @@
+"""Reconstructions for readers: one file per form."""

@@ -1,0 +1,58 @@
+"""Lines of styled text, so that a report can be laid out without knowing what prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from forensics.records.safe_text import safe_text
+
+Style = Literal["", "bold", "dim", "good", "bad", "warn", "accent"]
+
+
+class Span(NamedTuple):
+    """Text that is shown in one style. Always inert: make it with :func:`span`."""
+
+    text: str
+    style: Style = ""
+
+
+Line = list[Span]
+
+
+def span(text: object, style: Style = "", limit: int | None = None) -> Span:
+    """A span of anything that was logged, made inert."""
+    return Span(safe_text(text, limit), style)
+
+
+def plain(line: Sequence[Span]) -> str:
+    """A line's text without its styles."""
+    return "".join(part.text for part in line)
+
+
+def fitted(line: Line, width: int) -> Line:
+    """``line`` cut to ``width`` characters, with an ellipsis where something was cut."""
+    if len(plain(line)) <= width:
+        return line
+    kept: Line = []
+    room = width - 1
+    for part in line:
+        if len(part.text) > room:
+            kept += [Span(part.text[:room], part.style), Span("…", "dim")]
+            break
+        kept.append(part)
+        room -= len(part.text)
+    return kept
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """``text`` broken at spaces into lines of at most ``width`` characters where words allow."""
+    lines: list[str] = []
+    current = ""
+    for word in text.split(" "):
+        if current and len(current) + 1 + len(word) > width:
+            lines.append(current)
+            current = word
+        else:
+            current = f"{current} {word}" if current else word
+    return [*lines, current]
