@@ -54,11 +54,11 @@ def assemble(
             record = renamed(record)
         kind = record.get("record") or kind_of(record)
         if kind not in KINDS:
-            parsed.rejects.append(Reject(line, _unknown_kind(kind), raw))
+            parsed.rejects.append(Reject(line, unknown_kind(kind), raw))
             continue
         point = record.get("decision_point") if kind == "decision" else ""
-        if kind == "decision" and not _is_point(point):
-            parsed.rejects.append(Reject(line, _bad_point(point), raw))
+        if kind == "decision" and not is_point(point):
+            parsed.rejects.append(Reject(line, bad_point(point), raw))
             continue
         groups.setdefault(table_of(str(kind), str(point)), []).append((line, raw, record))
     for table, group in groups.items():
@@ -178,7 +178,8 @@ def binary_column(values: list[bytes]) -> pa.Array:
 KEPT_TYPES = {field.name: field.type for field in KEPT}
 
 
-def _is_point(point: Any) -> bool:
+def is_point(point: Any) -> bool:
+    """Whether ``point`` is a decision point's name: lower case, digits and _, at most 63 long."""
     if type(point) is not str or not 1 <= len(point) <= 63:
         return False
     return point[0] in _LOWER and set(point) <= _LOWER | set("0123456789_")
@@ -187,13 +188,15 @@ def _is_point(point: Any) -> bool:
 _LOWER = set("abcdefghijklmnopqrstuvwxyz")
 
 
-def _bad_point(point: Any) -> str:
+def bad_point(point: Any) -> str:
+    """Why ``point`` cannot be a decision point's name."""
     if point is None:
         return "decision_point is missing; name it in the record, or with --set decision_point=NAME"
     return f"decision_point is {said(point)}, expected the form [a-z][a-z0-9_]*, at most 63 long"
 
 
-def _unknown_kind(kind: Any) -> str:
+def unknown_kind(kind: Any) -> str:
+    """Why ``kind`` is no kind of record."""
     return f"record is {said(kind)}, expected one of {', '.join(KINDS)}"
 
 

@@ -68,10 +68,10 @@ def build(
     if pa.types.is_list(type_):
         return _list(values, type_, path, rows, found)
     if pa.types.is_timestamp(type_):
-        return _timestamps(values, path, rows, found)
+        return timestamps(values, path, rows, found)
     array = scalars(values, type_, path, rows, found)
     if pa.types.is_string(type_):
-        _check_rules(array, rules, path, rows, found)
+        check_rules(array, rules, path, rows, found)
     return array
 
 
@@ -242,9 +242,10 @@ def _only(
     return kept
 
 
-def _timestamps(
+def timestamps(
     values: Sequence[Any], path: str, rows: Sequence[int], found: Gathered
 ) -> pa.Array:
+    """A column of times in UTC from ISO 8601 texts that name a zone."""
     if set(map(type, values)) <= {str, _NONE}:
         try:
             return pa.array(values, pa.string()).cast(TIMESTAMP)
@@ -281,7 +282,7 @@ def _instant(value: Any, path: str, row: int, found: Gathered) -> datetime:
         raise _Bad(f"{path} is {said(value)}, beyond the years 1 to 9999") from None
 
 
-def _check_rules(
+def check_rules(
     array: pa.Array, rules: dict[str, Any], path: str, rows: Sequence[int], found: Gathered
 ) -> None:
     """Name the values that break a rule. Most columns repeat few values: each is looked at once."""

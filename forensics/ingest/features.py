@@ -120,10 +120,11 @@ def _column(
     if pa.types.is_string(type_) and not {dict, list}.isdisjoint(map(type, values)):
         values = [json_text(v) if isinstance(v, (dict, list)) else v for v in values]
     before = set(found.problems)
+    name = path.removeprefix("features.")
     array = scalars(values, type_, path, rows, found)
     for row in set(found.problems) - before:
         if found.problems[row].startswith(path):
-            found.problems[row] = _changed_type(path, values[row], str(type_))
+            found.problems[row] = changed_type(name, values[row], str(type_))
     return array
 
 
@@ -136,17 +137,17 @@ def _lists(
             isinstance(value, list) and set(map(type, value)) <= {int, float, _NONE}
         )
         if not good:
-            found.problem(row, _changed_type(path, value, "list of float64"))
+            found.problem(row, changed_type(path.removeprefix("features."), value, "list of float64"))
         kept.append(value if good else None)
     return pa.array(kept, type_)
 
 
-def _changed_type(path: str, value: Any, type_: str) -> str:
-    name = path.removeprefix("features.")
+def changed_type(name: str, value: Any, type_: str, got: str | None = None) -> str:
+    """Why ``value`` of type ``got`` cannot be taken for a feature of type ``type_``."""
     type_ = {"double": "float64"}.get(type_, type_)
-    got = {
-        str: "string", bool: "bool", int: "int64", float: "float64", dict: "object", list: "list",
-    }.get(type(value), "float64")  # fmt: skip
+    if got is None:
+        kinds = {str: "string", bool: "bool", int: "int64", dict: "object", list: "list"}
+        got = kinds.get(type(value), "float64")
     return (
         f"feature {printable(name)} is {said(value)} ({got}), but is {type_} at this decision "
         f"point; a feature keeps its type, so record the new kind under a new name"

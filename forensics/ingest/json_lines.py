@@ -29,10 +29,13 @@ _BOM = b"\xef\xbb\xbf"
 class JsonLines:
     """A stream of JSON lines. ``total`` is the file's size on disk; None for standard input."""
 
-    def __init__(self, name: str, stream: io.BufferedReader, total: int | None = None) -> None:
+    def __init__(
+        self, name: str, stream: io.BufferedReader, total: int | None = None, *, first_line: int = 1
+    ) -> None:
         self.name = name
         self.total = total
         self._stream = stream
+        self._first_line = first_line
 
     @classmethod
     def open(cls, path: Path) -> JsonLines:
@@ -47,7 +50,7 @@ class JsonLines:
             raise UsageError(f"{path} cannot be read.", f"{error.strerror}.") from error
 
     def chunks(self) -> Iterator[Chunk]:
-        first, lines = 1, 0
+        first, lines = self._first_line, 0
         held: list[bytes] = []
         for block in self._blocks():
             held.append(block)

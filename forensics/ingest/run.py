@@ -42,6 +42,14 @@ class Report:
         return sum(self.quarantined.values())
 
 
+    def add(self, other: Report) -> None:
+        """Count another run's records too."""
+        self.landed += other.landed
+        self.already_present += other.already_present
+        self.quarantined += other.quarantined
+        self.examples += other.examples[: _EXAMPLES - len(self.examples)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Done:
     """One chunk, staged by a worker."""

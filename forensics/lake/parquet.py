@@ -62,6 +62,32 @@ def read_checked(path: Path, columns: list[str] | None = None) -> pa.Table:
         ) from error
 
 
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """``table`` with exactly the columns of ``schema``; what it lacks, also within structs, is null."""
+    columns = [
+        _conformed(table[field.name].combine_chunks(), field.type)
+        if field.name in table.schema.names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _conformed(array: pa.Array, type_: pa.DataType) -> pa.Array:
+    if array.type == type_:
+        return array
+    if not (pa.types.is_struct(type_) and pa.types.is_struct(array.type)):
+        return array.cast(type_)
+    names = {child.name for child in array.type}
+    children = [
+        _conformed(array.field(child.name), child.type)
+        if child.name in names
+        else pa.nulls(len(array), child.type)
+        for child in type_
+    ]
+    return pa.StructArray.from_arrays(children, fields=list(type_), mask=array.is_null())
+
+
 def even_groups(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, group_rows: int
 ) -> Iterator[pa.Table]:

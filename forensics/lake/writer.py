@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from forensics.integrity.leaf import leaf_hash
 from forensics.lake import catalog, index, profile, sql, tables, usage
 from forensics.lake.catalog import Catalog, DataFile, Run, Table
 from forensics.lake.files import exclusive, sync
+from forensics.lake.keys import key_columns
 from forensics.lake.parquet import read_checked, write_table
 from forensics.lake.snapshot import Snapshot, take
 
@@ -160,18 +161,31 @@ def sweep(folder: Path, kept: set[str], retired: set[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def refreshed(root: Path, snapshot: Snapshot) -> Catalog:
+def refreshed(root: Path, snapshot: Snapshot, indexed: Mapping[str, Run] = {}) -> Catalog:
     """The catalog with every live file indexed. The caller holds the lock.
 
     Heals what a dead process or a foreign writer left: files that Delta has and no index covers.
+
+    Args:
+        root: the lake.
+        snapshot: taken under the lock.
+        indexed: index runs that are made already, by ``table/file``.
     """
-    known = Catalog(
-        dict(snapshot.tables), snapshot.known.runs, snapshot.known.profiles, snapshot.known.usages
-    )
+    known = replace(snapshot.known, tables=dict(snapshot.tables))
     for location in sorted(snapshot.unindexed):
         table, name = location.rsplit("/", 1)
-        records = read_checked(root / location)
-        known = _with_derived(known, *_derive(root / "index", table, name, records))
+        old = snapshot.known.tables.get(table, Table(-1, ()))
+        live = {file.name for file in snapshot.tables[table].files}
+        # Files only ever go by being merged: then the new ones hold the same records, which the
+        # summaries have counted before.
+        merged = any(file.name not in live for file in old.files)
+        if location in indexed:
+            known = _with_derived(known, indexed[location], None, None)
+        elif merged:
+            known = _with_derived(known, index_file(root, table, name), None, None)
+        else:
+            records = read_checked(root / location)
+            known = _with_derived(known, *_derive(root / "index", table, name, records))
     return known
 
 
@@ -189,12 +203,18 @@ def _derive(
 def _with_derived(
     known: Catalog, run: Run | None, summary: str | None, used: str | None
 ) -> Catalog:
-    return Catalog(
-        known.tables,
-        known.runs + ((run,) if run else ()),
-        known.profiles + ((summary,) if summary else ()),
-        known.usages + ((used,) if used else ()),
+    return replace(
+        known,
+        runs=known.runs + ((run,) if run else ()),
+        profiles=known.profiles + ((summary,) if summary else ()),
+        usages=known.usages + ((used,) if used else ()),
     )
+
+
+def index_file(root: Path, table: str, name: str) -> Run | None:
+    """Index one data file."""
+    ids = read_checked(root / table / name, list(key_columns(table)))
+    return index.write_run(root / "index", [index.entries(ids, table, name)])
 
 
 def data_file(records: pa.Table, table: str, name: str, size: int) -> DataFile:

@@ -163,11 +163,14 @@ def _later_records(
         for record in read.rows(snapshot, [location]):
             if record["decision_id"] != decision.decision_id:
                 continue
-            time = record.get("occurred_at") or record.get("arrived_at")
             held = newest.get(location.table)
-            if held is None or time >= (held.get("occurred_at") or held.get("arrived_at")):
+            if held is None or _when(record) >= _when(held):
                 newest[location.table] = record
     return {table: _plain(record) for table, record in newest.items()}
+
+
+def _when(record: Mapping[str, Any]) -> Any:
+    return record["arrived_at"] if "arrived_at" in record else record["occurred_at"]
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:

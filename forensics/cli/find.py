@@ -1,0 +1,150 @@
+"""``forensics find``."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forensics.cli import diagnostics, output
+from forensics.cli.options import TIME, json_option, lake_option, lake_path
+from forensics.errors import UsageError
+from forensics.records.jsontext import dumps, loads, time_text
+
+_LIMIT = 100
+
+
+@click.command("find")
+@click.option("--decision-point", "--point", metavar="NAME", help="Only this decision point.")
+@click.option("--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`.")
+@click.option("--until", type=TIME, help="Before this time.")
+@click.option("--subject", metavar="ID", help="Only decisions about this subject.")
+@click.option("--outcome", metavar="TEXT", help="Only this outcome.")
+@click.option("--model-version", metavar="TEXT", help="Only decisions of this model version.")
+@click.option("--environment", metavar="NAME", help="production, canary, shadow, …")
+@click.option(
+    "--where",
+    metavar="SQL",
+    help="Any SQL expression over fields and features, e.g. 'utilisation_3m > 5 and score < 0.6'.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help=f"At most N; {_LIMIT} on a terminal.")
+@click.option("--oldest", "oldest_first", is_flag=True, help="Oldest first; else newest first.")
+@click.option("--features", is_flag=True, help="Answer every feature too (JSON, CSV, Parquet).")
+@click.option("--csv", "as_csv", is_flag=True, help="Answer as CSV.")
+@click.option(
+    "--parquet", "parquet", type=click.Path(path_type=Path), metavar="FILE", help="Write Parquet."
+)
+@lake_option
+@json_option
+def command(
+    decision_point: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    subject: str | None,
+    outcome: str | None,
+    model_version: str | None,
+    environment: str | None,
+    where: str | None,
+    limit: int | None,
+    oldest_first: bool,
+    features: bool,
+    as_csv: bool,
+    parquet: Path | None,
+    lake: Path | None,
+    as_json: bool,
+) -> None:
+    """Find decisions by point, time, subject, outcome, model version or any expression.
+
+    A table for people, JSON lines with --json, CSV with --csv, a Parquet file with --parquet.
+    Nothing found is an answer: exit status 0.
+    """
+    from forensics.api import Query, open_lake
+
+    whole = as_json or as_csv or parquet is not None
+    if not whole and features:
+        raise UsageError("--features needs --json, --csv or --parquet.", "A screen is too narrow.")
+    query = Query(
+        decision_point, since, until, subject, outcome, model_version, environment, where,
+        limit if whole or limit else _LIMIT + 1, oldest_first, features,
+    )  # fmt: skip
+    found = open_lake(lake_path(lake)).find(query)
+    if parquet is not None:
+        _parquet(found, parquet)
+    elif as_json:
+        for row in found:
+            output.record(_with_features(row))
+    elif as_csv:
+        _csv(map(_with_features, found))
+    else:
+        _table(list(found), limit)
+
+
+def _with_features(row: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(row.get("features"), str):
+        row["features"] = loads(row["features"])
+    return row
+
+
+def _parquet(found: Any, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    table = found.to_arrow()
+    try:
+        pq.write_table(table, path, compression="zstd")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written.", f"{error}.") from error
+    diagnostics.note(f"{table.num_rows:,} decisions in {path}")
+
+
+def _csv(rows: Iterable[dict[str, Any]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    names: list[str] | None = None
+    for row in rows:
+        inputs = row.pop("features", None) or {}
+        flat = row | {f"features.{name}": value for name, value in inputs.items()}
+        if names is None:
+            names = list(flat)
+            writer.writerow(names)
+        writer.writerow([_cell(flat.get(name)) for name in names])
+
+
+def _cell(value: Any) -> str:
+    """A CSV cell; text that a spreadsheet would run as a formula is made text by a quote."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return "'" + value if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return time_text(value) if isinstance(value, datetime) else dumps(value)
+
+
+def _table(rows: list[dict[str, Any]], limit: int | None) -> None:
+    from forensics.report.text import table
+    from forensics.report.words import number_words, time_words
+
+    more = limit is None and len(rows) > _LIMIT
+    rows = rows[:_LIMIT] if more else rows
+    if not rows:
+        diagnostics.note("No decision matches.")
+        return
+    head = ("time", "request", "point", "outcome", "score", "model", "environment", "subject")
+    body = [
+        (
+            time_words(row["occurred_at"]).removesuffix(" UTC"),
+            row["request_id"],
+            row["decision_point"],
+            row["outcome"],
+            number_words(row["score"]) if row["score"] is not None else "",
+            " ".join(str(row[key]) for key in ("model", "model_version") if row[key]),
+            row["environment"],
+            row["subject"] or "",
+        )
+        for row in rows
+    ]
+    output.lines(table([head, *body], max(output.width(), 80)))
+    if more:
+        diagnostics.note(f"The newest {_LIMIT} are shown; there are more: --limit N, or --json.")

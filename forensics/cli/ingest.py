@@ -1,0 +1,203 @@
+"""``forensics ingest``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from forensics.cli import diagnostics, output
+from forensics.cli.exit_codes import ExitCode
+from forensics.cli.options import json_option, lake_option, lake_path
+from forensics.errors import UsageError
+
+if TYPE_CHECKING:
+    from forensics.ingest.interface import Options
+    from forensics.ingest.run import Report
+
+_FORMATS = ("auto", "jsonl", "parquet", "artifact")
+
+
+@click.command("ingest")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    default="auto",
+    show_default=True,
+    help="What the files are; told by their first bytes if auto. An artifact is a model, rule set "
+    "or configuration, kept by its SHA-256.",
+)
+@click.option(
+    "--map",
+    "paths",
+    multiple=True,
+    metavar="FIELD=PATH",
+    help="Take the contract's FIELD from PATH (dots go deeper) in your records. Repeatable.",
+)
+@click.option(
+    "--set",
+    "constants",
+    multiple=True,
+    metavar="FIELD=TEXT",
+    help="Give FIELD the same text in every record. Repeatable.",
+)
+@click.option("--retry", metavar="ID", help="Read again what is in quarantine as ID, or `all`.")
+@click.option("--quarantine", "list_kept", is_flag=True, help="List what is in quarantine.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 64),
+    help="Processes that parse; by default one per core for large files.",
+)
+@lake_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    files: tuple[Path, ...],
+    form: str,
+    paths: tuple[str, ...],
+    constants: tuple[str, ...],
+    retry: str | None,
+    list_kept: bool,
+    workers: int | None,
+    lake: Path | None,
+    as_json: bool,
+) -> None:
+    """Take records into the lake: decisions, changes, overrides and outcome labels.
+
+    FILES are JSON lines (plain, gzip or zstd; - is standard input) or Parquet. What is in the lake
+    already is not taken twice. A line that cannot be taken goes to quarantine with the reason and
+    its bytes, and the rest lands; the exit status is then 4.
+    """
+    root = lake_path(lake)
+    options = _options(paths, constants)
+    if list_kept:
+        _list_quarantine(root, as_json)
+        return
+    if form == "artifact":
+        _artifacts(root, files, as_json)
+        return
+    if not files and retry is None:
+        raise UsageError("No file is named.", "", "Name files, or - for standard input.")
+    report = _retry(root, retry, files, options) if retry else _ingest(
+        root, files, form, options, workers
+    )  # fmt: skip
+    _show(report, as_json)
+    if report.quarantined_total:
+        ctx.exit(ExitCode.INCOMPLETE)
+
+
+def _options(paths: tuple[str, ...], constants: tuple[str, ...]) -> Options:
+    from forensics.ingest.interface import Options
+
+    pairs = [tuple(item.partition("=")[::2]) for item in (*paths, *constants)]
+    for (name, value), item in zip(pairs, (*paths, *constants), strict=True):
+        if not name or not value:
+            raise UsageError(f"{item!r} does not name a field and a value.", "", "Use FIELD=PATH.")
+    cut = len(paths)
+    return Options(tuple(pairs[:cut]), tuple(pairs[cut:]))  # type: ignore[arg-type]
+
+
+def _ingest(
+    root: Path, files: tuple[Path, ...], form: str, options: Options, workers: int | None
+) -> Report:
+    from forensics.ingest.run import Report, run
+    from forensics.ingest.sources import open_source
+    from forensics.lake.catalog import require_lake
+
+    require_lake(root)
+    whole = Report()
+    for file in files:
+        source = open_source(file, form)
+        with diagnostics.Progress(f"ingest {source.name}", source.total) as progress:
+
+            def tell(done: int, landed: int, progress: diagnostics.Progress = progress) -> None:
+                progress.update(done, f"{landed:,} landed")
+
+            tell(0, 0)
+            whole.add(run(root, source, options, progress=tell, workers=workers))
+    return whole
+
+
+def _retry(root: Path, identifier: str, files: tuple[Path, ...], options: Options) -> Report:
+    from forensics.ingest import quarantine
+    from forensics.ingest.retry import retry
+
+    if len(files) > 1 or (files and identifier == "all"):
+        raise UsageError("A retry takes one record's mended file at most.", "", "Name its id.")
+    kept = quarantine.load(root, None if identifier == "all" else identifier)
+    mended = files[0].read_bytes() if files else None
+    return retry(root, kept, options, mended=mended)
+
+
+def _artifacts(root: Path, files: tuple[Path, ...], as_json: bool) -> None:
+    from forensics.lake.artifacts import ArtifactStore
+    from forensics.lake.catalog import require_lake
+
+    require_lake(root)
+    store = ArtifactStore(root)
+    for file in files:
+        try:
+            digest = store.put(file.read_bytes())
+        except OSError as error:
+            raise UsageError(f"{file} cannot be read.", f"{error.strerror}.") from error
+        if as_json:
+            output.record({"file": str(file), "digest": digest})
+        else:
+            output.text(f"{digest}  {file}")
+
+
+def _list_quarantine(root: Path, as_json: bool) -> None:
+    from forensics.ingest import quarantine
+    from forensics.records.safe_text import safe_text
+
+    kept = quarantine.load(root)
+    for item in kept:
+        if as_json:
+            output.record(
+                {"id": item.id, "source": item.source, "line": item.line, "reason": item.reason}
+            )
+        else:
+            output.text(safe_text(f"{item.id}  {item.source}, line {item.line:,}: {item.reason}"))
+    if not kept and not as_json:
+        output.text("Nothing is in quarantine.")
+
+
+def _show(report: Report, as_json: bool) -> None:
+    from forensics.records.safe_text import safe_text
+
+    landed = Counter({name: count for name, count in report.landed.items() if count})
+    if as_json:
+        output.value(
+            {
+                "landed": report.landed_total,
+                "landed_by_table": dict(landed),
+                "already_present": report.already_present,
+                "quarantined": report.quarantined_total,
+                "quarantined_by_reason": dict(report.quarantined),
+                "examples": [
+                    {"id": k.id, "source": k.source, "line": k.line, "reason": k.reason}
+                    for k in report.examples
+                ],
+            }
+        )
+        return
+    for name, count in landed.items():
+        output.text(f"{count:>12,}  {name}")
+    output.text(
+        f"{report.landed_total:>12,}  landed, {report.already_present:,} already present, "
+        f"{report.quarantined_total:,} quarantined"
+    )
+    for reason, count in report.quarantined.most_common():
+        output.text(safe_text(f"{count:>12,}  × {reason}"))
+    for item in report.examples:
+        output.text(safe_text(f"  {item.id}  {item.source}, line {item.line:,}: {item.reason}"))
+    if report.examples:
+        output.text(
+            f"Kept with their bytes. Mend one and retry: "
+            f"forensics ingest --retry {report.examples[0].id} MENDED_FILE"
+        )

@@ -1,0 +1,107 @@
+"""The command ``forensics``: its subcommands, loaded when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from forensics.cli import diagnostics, exit_codes
+from forensics.cli.exit_codes import ExitCode
+from forensics.errors import ForensicsError
+
+#: Module of each command; its click command is named ``command`` there.
+COMMANDS = {
+    "init": "init",
+    "ingest": "ingest",
+    "compact": "compact",
+    "trace": "trace",
+    "find": "find",
+    "as-of": "as_of",
+    "diff": "diff",
+    "demo": "demo",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed: start-up is most of a look-up."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(f"forensics.cli.{module}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"forensics {version('decision-forensics')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Print the version and exit.",
+)
+def cli() -> None:
+    """Reconstruct, explain and prove automated decisions from the evidence they left.
+
+    Answers go to standard output, everything else to standard error. Exit status: 0 answered,
+    1 failed, 2 usage, 3 not found, 4 answered but evidence is incomplete or replay diverged,
+    5 integrity broken.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line; every error becomes words and an exit status here."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line on ``arguments`` and return its exit status."""
+    try:
+        status = cli.main(arguments, prog_name="forensics", standalone_mode=False)
+        sys.stdout.flush()
+        return int(status or 0)
+    except ForensicsError as error:
+        diagnostics.error(error)
+        return exit_codes.of(type(error))
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        diagnostics.note("Stopped.")
+        return 130
+    except BrokenPipeError:
+        # Whoever read us has enough; python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.ANSWERED
+
+
+if __name__ == "__main__":
+    main()

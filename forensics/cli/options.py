@@ -1,0 +1,87 @@
+"""Options that several commands have, and how a lake and a time are named."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from forensics.errors import LakeError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def lake_option(command: F) -> F:
+    """``--lake``: which lake is asked."""
+    return click.option(
+        "--lake",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="The lake; else $FORENSICS_LAKE, else `lake` in the config file, else ./lake.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """``--json``: answer as JSON."""
+    return click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")(command)
+
+
+def lake_path(given: Path | None) -> Path:
+    """The lake's folder: the option, the environment, the config file, ``./lake``."""
+    if given is not None:
+        return given
+    if named := os.environ.get("FORENSICS_LAKE"):
+        return Path(named)
+    config = _config_file()
+    if config.is_file():
+        import tomllib
+
+        try:
+            lake = tomllib.loads(config.read_text(encoding="utf-8")).get("lake")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise LakeError(f"{config} cannot be read.", f"{error}.", "Mend or remove it.") from None
+        if lake:
+            return Path(str(lake)).expanduser()
+    return Path("lake")
+
+
+def _config_file() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME")
+    folder = Path(base) if base else Path.home() / ".config"
+    return folder / "decision-forensics" / "config.toml"
+
+
+_UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400, "day": 86_400, "days": 86_400,
+          "w": 604_800}  # fmt: skip
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|days?|d|w)(?:\s+ago)?")
+
+
+class Time(click.ParamType):
+    """A time in UTC: ISO 8601, or an age such as ``2h ago``."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Parse ``value``; a time without a zone is UTC, a date its first moment."""
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        if text == "now":
+            return datetime.now(UTC)
+        if age := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(seconds=float(age[1]) * _UNITS[age[2]])
+        try:
+            time = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(f"{text!r} is no time; use 2026-10-21T02:13Z, a date, or '2h ago'.", param, ctx)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+TIME = Time()

@@ -1,0 +1,392 @@
+"""Records that come as Arrow columns: checked and completed column by column, no loop per row.
+
+Only rows that are wrong, or hold a number that their column cannot, are ever looked at one by one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from forensics.ingest.assemble import KEPT_TYPES, KINDS, bad_point, is_point, unknown_kind
+from forensics.ingest.columns import Gathered, check_rules
+from forensics.ingest.features import changed_type
+from forensics.ingest.interface import Options, Parsed, Reject
+from forensics.integrity.leaf import HEADER, LEAF_PREFIX, SALT_BYTES
+from forensics.lake.sql import connect
+from forensics.lake.tables import type_name
+from forensics.lake.writer import table_of
+from forensics.records.decision import ExactNumber
+from forensics.records.jsontext import exact_float
+from forensics_schemas.arrow import SCHEMAS, TIMESTAMP, field_rules
+
+_LEAVES = f"""
+SELECT raw, salt,
+       unhex(sha256('{"".join(f"\\x{byte:02x}" for byte in LEAF_PREFIX + HEADER)}'::BLOB
+                    || unhex(sha256(salt || raw)))) AS leaf
+FROM received
+"""
+
+
+def take_in(
+    name: str,
+    first: int,
+    records: pa.Table,
+    known: dict[str, dict[str, str]],
+    options: Options,
+) -> Parsed:
+    """Tables by lake table name, and the rows that fit none.
+
+    Args:
+        name: the source's name.
+        first: number of the first row within the source.
+        records: the contract's fields as columns.
+        known: feature types by name, by decision table.
+        options: how fields are named in the source.
+    """
+    parsed = Parsed()
+    raws = _received_bytes(records)
+    records = _renamed(_simplified(records), options)
+    rows = pa.array(range(first, first + records.num_rows), pa.int64())
+    for kind, point, mask in _groups(records):
+        group, lines, raw = records.filter(mask), rows.filter(mask), raws.filter(mask)
+        if kind not in KINDS or (kind == "decision" and not is_point(point)):
+            reason = unknown_kind(kind) if kind not in KINDS else bad_point(point)
+            _reject(parsed, range(group.num_rows), lines, raw, [reason] * group.num_rows)
+            continue
+        table = table_of(kind, point or "")
+        built, found = _table(name, table, group, known.get(table, {}), lines, raw)
+        bad = sorted(found.problems)
+        _reject(parsed, bad, lines, raw, [found.problems[row] for row in bad])
+        if bad:
+            kept = [row for row in range(built.num_rows) if row not in found.problems]
+            built = built.take(pa.array(kept, pa.int64()))
+        if built.num_rows:
+            parsed.tables[table] = built
+    return parsed
+
+
+def _table(
+    name: str,
+    table: str,
+    group: pa.Table,
+    known: dict[str, str],
+    lines: pa.Array,
+    raw: pa.Array,
+) -> tuple[pa.Table, Gathered]:
+    kind = "decision" if table.startswith("decisions/") else table.removesuffix("s")
+    if kind == "decision":
+        group = _with_both_ids(group)
+    count = group.num_rows
+    found = Gathered()
+    rows = range(count)
+    columns: dict[str, pa.Array] = {}
+    for field in SCHEMAS[kind]:
+        if field.name in group.schema.names:
+            given = group[field.name].combine_chunks()
+            columns[field.name] = _column(given, field, field.name, rows, found)
+        else:
+            columns[field.name] = pa.nulls(count, field.type)
+        column = columns[field.name]
+        if column.null_count and field_rules(field)["required"]:
+            for row in pc.indices_nonzero(column.is_null()).to_pylist():
+                found.problem(row, f"{field.name} is missing")
+    if kind == "decision" and "features" in group.schema.names:
+        features = group["features"].combine_chunks()
+        if pa.types.is_struct(features.type):
+            columns["features"] = _features(features, known, found)
+        elif features.null_count < count:
+            for row in rows:
+                found.problem(row, f"features is a column of {features.type}, expected a struct")
+    unknown = [n for n in group.schema.names if n not in columns and n not in _NOT_EXTRA]
+    columns |= _kept(name, group, unknown, lines, raw, found)
+    return pa.table(columns), found
+
+
+_NOT_EXTRA = ("record", "schema", "features")
+
+
+def _column(
+    given: pa.Array, field: pa.Field, path: str, rows: Sequence[int], found: Gathered
+) -> pa.Array:
+    """``given`` as the contract's type; rows that cannot be so are named."""
+    rules, type_ = field_rules(field), field.type
+    if pa.types.is_null(given.type):
+        return pa.nulls(len(given), type_)
+    if rules["json"]:
+        return given if pa.types.is_string(given.type) else _json_texts(given)
+    if pa.types.is_struct(type_) and pa.types.is_struct(given.type):
+        names = {child.name for child in given.type}
+        children = [
+            _column(given.field(child.name), child, f"{path}.{child.name}", rows, found)
+            if child.name in names
+            else pa.nulls(len(given), child.type)
+            for child in type_
+        ]
+        return pa.StructArray.from_arrays(children, fields=list(type_), mask=given.is_null())
+    if pa.types.is_list(type_) and pa.types.is_list(given.type):
+        owners = pc.list_parent_indices(given).to_pylist()
+        child = _column(pc.list_flatten(given), type_.value_field, f"{path}[]", owners, found)
+        lengths = pc.fill_null(pc.list_value_length(given), 0)
+        offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths).cast(pa.int64())])
+        return pa.ListArray.from_arrays(
+            offsets.cast(pa.int32()), child, type=type_, mask=given.is_null()
+        )
+    if pa.types.is_timestamp(type_):
+        return _times(given, path, rows, found)
+    try:
+        array = given.cast(type_)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        for position in pc.indices_nonzero(given.is_valid()).to_pylist():
+            found.problem(
+                rows[position], f"{path} is {type_name(given.type)}, expected {type_name(type_)}"
+            )
+        return pa.nulls(len(given), type_)
+    if pa.types.is_string(type_):
+        check_rules(array, rules, path, rows, found)
+    return array
+
+
+def _times(given: pa.Array, path: str, rows: Sequence[int], found: Gathered) -> pa.Array:
+    type_ = given.type
+    if pa.types.is_string(type_):
+        from forensics.ingest.columns import timestamps
+
+        return timestamps(given.to_pylist(), path, rows, found)
+    if pa.types.is_timestamp(type_) and type_.tz is not None:
+        times = given.cast(TIMESTAMP, safe=False)
+        if type_.unit == "ns":
+            lost = pc.not_equal(times.cast(type_), given)
+            for position in pc.indices_nonzero(pc.fill_null(lost, False)).to_pylist():
+                found.keep_exact(rows[position], path, str(given[position]))
+        return times
+    reason = "a time without a zone; write it as UTC" if pa.types.is_timestamp(type_) else str(type_)
+    for position in pc.indices_nonzero(given.is_valid()).to_pylist():
+        found.problem(rows[position], f"{path} is {reason}, expected a time in UTC")
+    return pa.nulls(len(given), TIMESTAMP)
+
+
+def _features(
+    features: pa.StructArray, known: dict[str, str], found: Gathered
+) -> pa.StructArray | None:
+    arrays: list[pa.Array] = []
+    fields: list[pa.Field] = []
+    taken = {name.casefold(): name for name in known}
+    for field in features.type:
+        values = features.field(field.name)
+        if pa.types.is_null(field.type):
+            continue
+        if taken.setdefault(field.name.casefold(), field.name) != field.name:
+            for row in range(len(features)):
+                found.problem(row, f"feature {field.name!r} differs only in case from another")
+            continue
+        array = _feature(values, f"features.{field.name}", found)
+        want = known.get(field.name)
+        if want == "float64" and pa.types.is_integer(array.type):
+            array = _as_doubles(array, f"features.{field.name}", found)
+        if want is not None and type_name(array.type) != want:
+            for row in pc.indices_nonzero(array.is_valid()).to_pylist():
+                reason = changed_type(field.name, array[row].as_py(), want, type_name(array.type))
+                found.problem(row, reason)
+            continue
+        arrays.append(array)
+        fields.append(pa.field(field.name, array.type))
+    return pa.StructArray.from_arrays(arrays, fields=fields, mask=features.is_null())
+
+
+def _feature(values: pa.Array, path: str, found: Gathered) -> pa.Array:
+    """A feature's column in one of the types that features have."""
+    type_ = values.type
+    if pa.types.is_boolean(type_) or pa.types.is_string(type_):
+        return values
+    if pa.types.is_floating(type_):
+        return values.cast(pa.float64())
+    if pa.types.is_integer(type_):
+        try:
+            return values.cast(pa.int64())
+        except pa.ArrowInvalid:  # unsigned and beyond what 64 bits with a sign hold
+            return _as_doubles(values, path, found)
+    if pa.types.is_decimal(type_):
+        return _as_doubles(values, path, found)
+    if pa.types.is_list(type_) and (
+        pa.types.is_floating(type_.value_type) or pa.types.is_integer(type_.value_type)
+    ):
+        return values.cast(pa.list_(pa.float64()))
+    return _json_texts(values)
+
+
+def _as_doubles(values: pa.Array, path: str, found: Gathered) -> pa.Array:
+    doubles = values.cast(pa.float64(), safe=False)
+    for row, text in enumerate(values.cast(pa.string()).to_pylist()):
+        if text is not None and (
+            isinstance(exact_float(text), ExactNumber)
+            or ("." not in text and int(doubles[row].as_py()) != int(text))
+        ):
+            found.keep_exact(row, path, text)
+    return doubles
+
+
+def _kept(
+    name: str,
+    group: pa.Table,
+    unknown: list[str],
+    lines: pa.Array,
+    raw: pa.Array,
+    found: Gathered,
+) -> dict[str, pa.Array]:
+    count = group.num_rows
+    random = pa.py_buffer(os.urandom(SALT_BYTES * count))
+    salts = pa.Array.from_buffers(pa.binary(SALT_BYTES), count, [None, random]).cast(pa.binary())
+    connection = connect()
+    connection.register("received", pa.table({"raw": raw, "salt": salts}))
+    sealed = connection.sql(_LEAVES).to_arrow_table()
+    exact = pa.nulls(count, KEPT_TYPES["exact"])
+    if found.exact:
+        items = [list(found.exact[r].items()) if r in found.exact else None for r in range(count)]
+        exact = pa.array(items, KEPT_TYPES["exact"])
+    now = pa.scalar(datetime.now(UTC), TIMESTAMP)
+    return {
+        "raw": raw,
+        "salt": salts,
+        "leaf": sealed["leaf"].combine_chunks().cast(pa.binary()),
+        "segment": pa.nulls(count, pa.string()),
+        "leaf_index": pa.nulls(count, pa.int64()),
+        "source": pc.binary_join_element_wise(f"{name}#", lines.cast(pa.string()), ""),
+        "ingested_at": pa.repeat(now, count),
+        "exact": exact,
+        "extra": _extra(group, unknown),
+    }
+
+
+def _extra(group: pa.Table, unknown: list[str]) -> pa.Array:
+    if not unknown:
+        return pa.nulls(group.num_rows, pa.string())
+    return _json_texts(_whole(group.select(unknown).to_struct_array()))
+
+
+def _received_bytes(records: pa.Table) -> pa.Array:
+    """Each row as JSON."""
+    return _json_texts(_whole(records.to_struct_array())).cast(pa.binary())
+
+
+def _json_texts(values: pa.Array) -> pa.Array:
+    connection = connect()
+    connection.register("given", pa.table({"value": values}))
+    table = connection.sql("SELECT to_json(value)::VARCHAR AS text FROM given").to_arrow_table()
+    return table["text"].combine_chunks().cast(pa.string())
+
+
+def _simplified(records: pa.Table) -> pa.Table:
+    """Columns without dictionaries and with one kind of text, so that few types remain."""
+    columns = [_plain(column.combine_chunks()) for column in records.columns]
+    return pa.Table.from_arrays(columns, names=records.schema.names)
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    type_ = array.type
+    if pa.types.is_dictionary(type_):
+        return _plain(array.dictionary_decode())
+    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return array.cast(pa.string())
+    if pa.types.is_large_list(type_):
+        return _plain(array.cast(pa.list_(type_.value_type)))
+    if pa.types.is_struct(type_):
+        children = [_plain(array.field(at)) for at in range(type_.num_fields)]
+        fields = [
+            pa.field(old.name, new.type) for old, new in zip(type_, children, strict=True)
+        ]
+        return pa.StructArray.from_arrays(children, fields=fields, mask=array.is_null())
+    return array
+
+
+def _renamed(records: pa.Table, options: Options) -> pa.Table:
+    for field, path in options.paths:
+        value: pa.ChunkedArray | pa.Array | None = None
+        if path in records.schema.names:
+            value = records[path]
+        else:
+            top, *inner = path.split(".")
+            if top in records.schema.names:
+                value = records[top].combine_chunks()
+                for part in inner:
+                    value = pc.struct_field(value, part)
+        if value is not None:
+            records = _put(records, field, value)
+    for field, constant in options.constants:
+        records = _put(records, field, pa.repeat(pa.scalar(constant), records.num_rows))
+    return records
+
+
+def _put(records: pa.Table, field: str, value: Any) -> pa.Table:
+    top, *inner = field.split(".")
+    if inner:
+        value = pa.StructArray.from_arrays([_whole(value)], names=[".".join(inner)])
+    if top in records.schema.names:
+        return records.set_column(records.schema.get_field_index(top), top, value)
+    return records.append_column(top, value)
+
+
+def _whole(value: Any) -> pa.Array:
+    return value.combine_chunks() if isinstance(value, pa.ChunkedArray) else value
+
+
+def _with_both_ids(group: pa.Table) -> pa.Table:
+    names = group.schema.names
+    if "decision_id" in names and "request_id" in names:
+        decision, request = group["decision_id"], group["request_id"]
+        group = _put(group, "decision_id", pc.coalesce(decision, request))
+        return _put(group, "request_id", pc.coalesce(request, decision))
+    if "request_id" in names:
+        return group.append_column("decision_id", group["request_id"])
+    if "decision_id" in names:
+        return group.append_column("request_id", group["decision_id"])
+    return group
+
+
+def _groups(records: pa.Table) -> list[tuple[str, str | None, pa.Array]]:
+    """Kind, decision point and row mask of each group of records that go to one table."""
+    count = records.num_rows
+    names = set(records.schema.names)
+    kinds = (
+        records["record"].cast(pa.string())
+        if "record" in names
+        else pa.chunked_array([pa.nulls(count, pa.string())])
+    )
+    inferred = "decision"
+    if "change_id" in names:
+        inferred = "change"
+    elif "override_id" in names:
+        inferred = "override"
+    elif {"label", "arrived_at"} <= names:
+        inferred = "outcome"
+    kinds = pc.fill_null(kinds, inferred)
+    points = (
+        records["decision_point"].cast(pa.string())
+        if "decision_point" in names
+        else pa.chunked_array([pa.nulls(count, pa.string())])
+    )
+    groups: list[tuple[str, str | None, pa.Array]] = []
+    for kind in kinds.unique().to_pylist():
+        of_kind = pc.equal(kinds, kind)
+        if kind != "decision":
+            groups.append((kind, None, _whole(of_kind)))
+            continue
+        for point in points.filter(of_kind).unique().to_pylist():
+            of_point = points.is_null() if point is None else pc.equal(points, point)
+            mask = pc.and_(of_kind, pc.fill_null(of_point, False))
+            groups.append((kind, point, _whole(mask)))
+    return groups
+
+
+def _reject(
+    parsed: Parsed, rows: Sequence[int], lines: pa.Array, raw: pa.Array, reasons: Sequence[str]
+) -> None:
+    parsed.rejects += [
+        Reject(lines[row].as_py(), reason, raw[row].as_py())
+        for row, reason in zip(rows, reasons, strict=True)
+    ]

@@ -1,0 +1,35 @@
+"""Reading records in quarantine again, as they were or mended."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from forensics.ingest import quarantine
+from forensics.ingest.interface import Options
+from forensics.ingest.json_lines import JsonLines
+from forensics.ingest.quarantine import Kept
+from forensics.ingest.run import Report, run
+
+
+def retry(
+    root: Path, kept: Sequence[Kept], options: Options, *, mended: bytes | None = None
+) -> Report:
+    """Take records in again.
+
+    Args:
+        root: the lake.
+        kept: what to read again; one that lands leaves the quarantine, and its old bytes stay.
+        options: how fields are named.
+        mended: the bytes to take instead of those kept, for a single record.
+    """
+    whole = Report()
+    for item in kept:
+        raw = (item.raw if mended is None else mended).strip(b"\r\n")
+        source = JsonLines(item.source, io.BufferedReader(io.BytesIO(raw)), first_line=item.line)
+        report = run(root, source, options, workers=0)
+        if report.landed_total or report.already_present:
+            quarantine.resolve(root, [item.id])
+        whole.add(report)
+    return whole

@@ -1,0 +1,143 @@
+"""Compaction: many small files become few large ones, record by record the same.
+
+Leaves bind records, not files, so no proof changes. Files are merged in time order up to a size;
+the exchange is one Delta commit under the lake's lock, and a process that dies before it leaves
+only files that nobody refers to.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from forensics.errors import IntegrityError
+from forensics.lake import tables, writer
+from forensics.lake.catalog import DataFile, Table
+from forensics.lake.files import exclusive, sync
+from forensics.lake.parquet import ROW_GROUP_ROWS, conform, read_checked, write_batches
+from forensics.lake.snapshot import take
+
+#: Files are merged until one holds about this many records, or takes this much memory to sort.
+TARGET_ROWS = 1_000_000
+_GROUP_BYTES_MAX = 400 << 20
+#: Less than this is worth no rewriting.
+_FILES_MIN = 2
+
+
+@dataclass(slots=True)
+class Compaction:
+    """What a compaction did, in files and records."""
+
+    merged: int = 0
+    written: int = 0
+    rows: int = 0
+    removed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+Progress = Callable[[int, str], None]
+
+
+def compact(
+    root: Path,
+    *,
+    target_rows: int = TARGET_ROWS,
+    grace_hours: int = 24,
+    progress: Progress | None = None,
+) -> Compaction:
+    """Merge the small files of every table.
+
+    Args:
+        root: the lake.
+        target_rows: records of one merged file.
+        grace_hours: replaced files are kept this long for readers of an older state.
+        progress: told after each merge.
+
+    Raises:
+        IntegrityError: when a file's pages are not what was written; nothing is changed then.
+    """
+    done = Compaction()
+    for name in take(root).tables:
+        while group := _next_group(take(root).tables[name], target_rows):
+            _merge(root, name, group)
+            done.merged += len(group)
+            done.written += 1
+            done.rows += sum(file.rows for file in group)
+            if progress:
+                progress(done.merged, f"{name}: {done.merged} files, {done.rows:,} records")
+        done.removed += len(tables.vacuum(root, name, grace_hours=grace_hours))
+    with exclusive(root / ".lock"):
+        writer.publish(root, writer.refreshed(root, take(root)))
+    return done
+
+
+def _next_group(table: Table, target_rows: int) -> list[DataFile]:
+    """The next files to merge: neighbours in time that are small, as many as fill one file."""
+    group: list[DataFile] = []
+    rows = size = 0
+    for file in table.files:
+        large = file.rows >= target_rows // 2 or file.size >= _GROUP_BYTES_MAX // 2
+        full = rows + file.rows > target_rows or size + file.size > _GROUP_BYTES_MAX
+        if large or full:
+            if len(group) >= _FILES_MIN:
+                break
+            group, rows, size = [], 0, 0
+        if not large:
+            group.append(file)
+            rows, size = rows + file.rows, size + file.size
+    return group if len(group) >= _FILES_MIN else []
+
+
+def _merge(root: Path, name: str, group: list[DataFile]) -> None:
+    """Write one file with the records of ``group`` in time order, and exchange them for it."""
+    folder = root / name
+    paths = [folder / file.name for file in group]
+    schema = pa.unify_schemas(
+        [pq.read_schema(path) for path in paths], promote_options="permissive"
+    )
+    merged = f"part-{uuid.uuid4().hex}.parquet"
+    size = write_batches(
+        _in_time_order(group, folder, schema, tables.time_column(name)), schema, folder / merged
+    )
+    sync(folder)
+    rows = pq.read_metadata(folder / merged).num_rows
+    if rows != sum(file.rows for file in group):
+        raise IntegrityError(
+            f"Merging {len(group)} files of {name} gave {rows:,} records.",
+            f"They hold {sum(file.rows for file in group):,}.",
+            "Nothing was changed. Report this.",
+        )
+    first, last = min(f.first_us for f in group), max(f.last_us for f in group)
+    added = DataFile(merged, rows, first, last, size)
+    run = writer.index_file(root, name, merged)
+    with exclusive(root / ".lock"):
+        tables.replace_files(root, name, group, [added])
+        indexed = {f"{name}/{merged}": run} if run else {}
+        writer.publish(root, writer.refreshed(root, take(root), indexed))
+
+
+def _in_time_order(
+    group: list[DataFile], folder: Path, schema: pa.Schema, column: str
+) -> Iterator[pa.RecordBatch]:
+    """All records by time. Files that follow one another are streamed, overlapping ones sorted."""
+    follow = all(a.last_us <= b.first_us for a, b in pairwise(group))
+    if follow:
+        for file in group:
+            yield from conform(read_checked(folder / file.name), schema).to_batches()
+        return
+    whole = [conform(read_checked(folder / file.name), schema) for file in group]
+    table = pa.concat_tables(whole)
+    keys = pa.table({"time": table[column], "row": pa.array(range(table.num_rows))})
+    order = pc.sort_indices(keys, sort_keys=[("time", "ascending"), ("row", "ascending")])
+    for start in range(0, len(order), ROW_GROUP_ROWS):
+        yield from table.take(order.slice(start, ROW_GROUP_ROWS)).combine_chunks().to_batches()
