@@ -11,10 +11,10 @@ from types import ModuleType
 from typing import Any
 
 import click
-from forensics.cli.main import cli
 
 from forensics import errors
 from forensics.cli import exit_codes
+from forensics.cli.main import cli
 from forensics_schemas import KINDS, json_schema
 
 REFERENCE = Path(__file__).parent / "reference"

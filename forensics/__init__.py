@@ -1,9 +1,9 @@
 """Reconstruct, explain and prove automated decisions from the evidence they left.
 
-    >>> import forensics
-    >>> lake = forensics.open("build/sample-lake")          # doctest: +SKIP
-    >>> lake.trace("7f3a-c1")[0].replay.verdict             # doctest: +SKIP
-    'bit_exact'
+>>> import forensics
+>>> lake = forensics.open("build/sample-lake")          # doctest: +SKIP
+>>> lake.trace("7f3a-c1")[0].replay.verdict             # doctest: +SKIP
+'bit_exact'
 """
 
 from __future__ import annotations

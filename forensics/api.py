@@ -1,4 +1,4 @@
-"""The library's front: a lake, and the questions it answers. The command line stands on this too."""
+"""The library's front: a lake, and the questions it answers; the command line stands on it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from forensics.lake.compact import Compaction
     from forensics.reconstruct.as_of import State
     from forensics.reconstruct.diff import Diff
+    from forensics.replay.client import Workers
 
 
 def open_lake(path: str | PathLike[str]) -> Lake:
@@ -54,6 +55,10 @@ class Found:
         """All as one Arrow table."""
         return find_.table(self._lake.snapshot(), self.query)
 
+    def write_parquet(self, path: Path) -> int:
+        """Write all to a Parquet file; how many there are."""
+        return find_.write_parquet(self._lake.snapshot(), self.query, path)
+
     def to_polars(self) -> pl.DataFrame:
         """All as one Polars frame; needs the extra ``polars``."""
         import polars as pl
@@ -69,12 +74,17 @@ class Found:
 
 
 class Lake:
-    """The evidence in one folder. Every question sees the newest committed state."""
+    """The evidence in one folder. Every question sees the newest committed state.
+
+    Answers that replay leave a few model processes running for the next ones; :meth:`close`, or
+    using the lake as a context manager, ends them. Use one lake object per thread.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.artifacts = ArtifactStore(root)
         self._last: Snapshot | None = None
+        self._workers: Workers | None = None
 
     def snapshot(self) -> Snapshot:
         """The lake as it is now; the last one again where nothing was committed since."""
@@ -93,15 +103,35 @@ class Lake:
         """
         from forensics.reconstruct.trace import trace
 
+        if replay and self._workers is None:
+            from forensics.replay.client import Workers
+
+            self._workers = Workers()
         return trace(
-            self.snapshot(), identifier, replay=replay, counterfactuals=counterfactuals
+            self.snapshot(),
+            identifier,
+            replay=replay,
+            counterfactuals=counterfactuals,
+            workers=self._workers,
         )
 
-    def find(self, query: Query = Query(), /, **fields: Any) -> Found:
+    def close(self) -> None:
+        """End the model processes that answers have left running."""
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
+
+    def __enter__(self) -> Lake:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def find(self, query: Query | None = None, /, **fields: Any) -> Found:
         """Decisions that match.
 
         Args:
-            query: what to look for.
+            query: what to look for; everything where None.
             fields: the same as keywords, e.g. ``outcome="DECLINE", limit=10``.
 
         Raises:
@@ -110,7 +140,7 @@ class Lake:
         """
         from dataclasses import replace
 
-        return Found(self, replace(query, **fields))
+        return Found(self, replace(query or Query(), **fields))
 
     def as_of(self, time: datetime, *, decision_point: str | None = None) -> State:
         """Which versions were live at ``time``, where, since when and instead of what."""
@@ -132,11 +162,11 @@ class Lake:
 
     def ingest(self, path: str | PathLike[str], options: Options | None = None) -> Report:
         """Take a file of records in; its form is told by its content."""
-        from forensics.ingest.interface import Options as Options_
+        from forensics.ingest.interface import NO_OPTIONS
         from forensics.ingest.run import run
         from forensics.ingest.sources import open_source
 
-        return run(self.root, open_source(Path(path)), options or Options_())
+        return run(self.root, open_source(Path(path)), options or NO_OPTIONS)
 
     def compact(self) -> Compaction:
         """Merge small files, so that scans stay fast; look-ups are so already."""

@@ -1,7 +1,7 @@
 """One base error: what happened, why, and what to do next.
 
-Every error that a person can meet derives from :class:`ForensicsError`, so that the command line has
-one place that turns errors into words and exit codes, and a library user one class to catch.
+Every error that a person can meet derives from :class:`ForensicsError`, so that the command line
+has one place that turns errors into words and exit codes, and a library user one class to catch.
 """
 
 from __future__ import annotations

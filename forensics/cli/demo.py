@@ -19,7 +19,7 @@ _RECORDS = ("changes", "overrides", "outcomes")
 
 
 @click.command("demo")
-@click.option("--scale", type=click.IntRange(1, 2000), default=1, help="N × 30,000 decisions.")
+@click.option("--scale", type=click.IntRange(1, 2000), default=1, help="N times 30,000 decisions.")
 @click.option("--quiet", is_flag=True, help="Only build the lake.")
 @lake_option
 def command(scale: int, quiet: bool, lake: Path | None) -> None:
@@ -39,7 +39,6 @@ def command(scale: int, quiet: bool, lake: Path | None) -> None:
 
 
 def _build(root: Path, evidence: Path, scale: int) -> None:
-    from forensics.ingest.interface import Options
     from forensics.ingest.run import run
     from forensics.ingest.sources import open_source
     from forensics.lake import layout
@@ -48,7 +47,9 @@ def _build(root: Path, evidence: Path, scale: int) -> None:
     sample = _sample_module()
     with diagnostics.Progress("running the bank for 30 days", 100) as progress:
         sample.build(
-            evidence, scale=scale, progress=lambda what, share: progress.update(int(share * 100), what)
+            evidence,
+            scale=scale,
+            progress=lambda what, share: progress.update(int(share * 100), what),
         )
     if root.exists() and not (root / "lake.toml").is_file() and any(root.iterdir()):
         raise LakeError(f"{root} is not empty and holds no lake.", "", "Name another with --lake.")
@@ -60,12 +61,11 @@ def _build(root: Path, evidence: Path, scale: int) -> None:
     for file in files:
         source = open_source(file)
         with diagnostics.Progress(f"ingest {file.name}", source.total) as progress:
-            run(
-                root,
-                source,
-                Options(),
-                progress=lambda done, landed, p=progress: p.update(done, f"{landed:,} landed"),
-            )
+
+            def tell(done: int, landed: int, progress: diagnostics.Progress = progress) -> None:
+                progress.update(done, f"{landed:,} landed")
+
+            run(root, source, progress=tell)
 
 
 def _sample_module() -> ModuleType:
@@ -111,9 +111,10 @@ def _explain(root: Path, request: str) -> None:
         output.lines(text.screen(reconstruction, output.width()))
     output.text()
     for line in (
-        "What you see: a client was declined at 02:41. Replay gives the recorded bytes, so the model",
-        "did what it was told. What it was told is wrong: a pipeline run at 02:13 with new code wrote",
-        "one feature as per cent. With the value on its usual scale the same model and rules approve.",
+        "What you see: a client was declined at 02:41. Replay gives the recorded bytes, so the",
+        "model did what it was told. What it was told is wrong: a pipeline run at 02:13 with new",
+        "code wrote one feature as per cent. With the value on its usual scale the same model and",
+        "rules approve.",
         "",
         "Go on:",
         f"  forensics find --lake {root} --since 2026-10-21T02:13Z --until 2026-10-21T05:40Z "

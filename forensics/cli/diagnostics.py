@@ -14,19 +14,21 @@ from forensics.records.safe_text import safe_text
 
 
 def _colored() -> bool:
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
 
 
 def note(message: str) -> None:
     """Something worth knowing that is not the answer."""
-    print(safe_text(message), file=sys.stderr)
+    sys.stderr.write(safe_text(message) + "\n")
 
 
 def error(problem: ForensicsError) -> None:
     """What happened, why, and what to do, each on its line."""
     lead = click.style("error: ", fg="red", bold=True) if _colored() else "error: "
     parts = [safe_text(part) for part in (problem.what, problem.why, problem.todo) if part]
-    print(lead + "\n       ".join(parts), file=sys.stderr)
+    sys.stderr.write(lead + "\n       ".join(parts) + "\n")
 
 
 class Progress:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from forensics.cli import diagnostics, output
 from forensics.cli.options import TIME, json_option, lake_option, lake_path
 from forensics.errors import UsageError
 from forensics.records.jsontext import dumps, loads, time_text
+
+if TYPE_CHECKING:
+    from forensics.api import Found
 
 _LIMIT = 100
 
@@ -90,15 +93,12 @@ def _with_features(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _parquet(found: Any, path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    table = found.to_arrow()
+def _parquet(found: Found, path: Path) -> None:
     try:
-        pq.write_table(table, path, compression="zstd")
+        count = found.write_parquet(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written.", f"{error}.") from error
-    diagnostics.note(f"{table.num_rows:,} decisions in {path}")
+    diagnostics.note(f"{count:,} decisions in {path}")
 
 
 def _csv(rows: Iterable[dict[str, Any]]) -> None:

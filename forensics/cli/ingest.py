@@ -193,7 +193,7 @@ def _show(report: Report, as_json: bool) -> None:
         f"{report.quarantined_total:,} quarantined"
     )
     for reason, count in report.quarantined.most_common():
-        output.text(safe_text(f"{count:>12,}  × {reason}"))
+        output.text(safe_text(f"{count:>12,} times: {reason}"))
     for item in report.examples:
         output.text(safe_text(f"  {item.id}  {item.source}, line {item.line:,}: {item.reason}"))
     if report.examples:

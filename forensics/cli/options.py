@@ -44,7 +44,9 @@ def lake_path(given: Path | None) -> Path:
         try:
             lake = tomllib.loads(config.read_text(encoding="utf-8")).get("lake")
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise LakeError(f"{config} cannot be read.", f"{error}.", "Mend or remove it.") from None
+            raise LakeError(
+                f"{config} cannot be read.", f"{error}.", "Mend or remove it."
+            ) from None
         if lake:
             return Path(str(lake)).expanduser()
     return Path("lake")
@@ -61,7 +63,7 @@ _UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400, "day": 86_400, "da
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|days?|d|w)(?:\s+ago)?")
 
 
-class Time(click.ParamType):
+class Time(click.ParamType[datetime]):
     """A time in UTC: ISO 8601, or an age such as ``2h ago``."""
 
     name = "time"
@@ -80,7 +82,9 @@ class Time(click.ParamType):
         try:
             time = datetime.fromisoformat(text)
         except ValueError:
-            self.fail(f"{text!r} is no time; use 2026-10-21T02:13Z, a date, or '2h ago'.", param, ctx)
+            self.fail(
+                f"{text!r} is no time; use 2026-10-21T02:13Z, a date, or '2h ago'.", param, ctx
+            )
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 

@@ -83,7 +83,9 @@ def _indented(item: Any, margin: str) -> str:
         parts = (f"{inner}{dumps(key)}: {_indented(child, inner)}" for key, child in item.items())
         return "{\n" + ",\n".join(parts) + f"\n{margin}}}"
     if isinstance(item, list) and item:
-        return "[\n" + ",\n".join(inner + _indented(child, inner) for child in item) + f"\n{margin}]"
+        return (
+            "[\n" + ",\n".join(inner + _indented(child, inner) for child in item) + f"\n{margin}]"
+        )
     return str(item) if isinstance(item, _Verbatim) else dumps(item)
 
 

@@ -25,11 +25,9 @@ from forensics.records.decision import ExactNumber
 from forensics.records.jsontext import exact_float
 from forensics_schemas.arrow import SCHEMAS, TIMESTAMP, field_rules
 
+_PREFIX = "".join(f"\\x{byte:02x}" for byte in LEAF_PREFIX + HEADER)
 _LEAVES = f"""
-SELECT raw, salt,
-       unhex(sha256('{"".join(f"\\x{byte:02x}" for byte in LEAF_PREFIX + HEADER)}'::BLOB
-                    || unhex(sha256(salt || raw)))) AS leaf
-FROM received
+SELECT unhex(sha256('{_PREFIX}'::BLOB || unhex(sha256(salt || raw)))) AS leaf FROM received
 """
 
 
@@ -133,7 +131,9 @@ def _column(
         owners = pc.list_parent_indices(given).to_pylist()
         child = _column(pc.list_flatten(given), type_.value_field, f"{path}[]", owners, found)
         lengths = pc.fill_null(pc.list_value_length(given), 0)
-        offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths).cast(pa.int64())])
+        offsets = pa.concat_arrays(
+            [pa.array([0], pa.int64()), pc.cumulative_sum(lengths).cast(pa.int64())]
+        )
         return pa.ListArray.from_arrays(
             offsets.cast(pa.int32()), child, type=type_, mask=given.is_null()
         )
@@ -165,7 +165,9 @@ def _times(given: pa.Array, path: str, rows: Sequence[int], found: Gathered) -> 
             for position in pc.indices_nonzero(pc.fill_null(lost, False)).to_pylist():
                 found.keep_exact(rows[position], path, str(given[position]))
         return times
-    reason = "a time without a zone; write it as UTC" if pa.types.is_timestamp(type_) else str(type_)
+    reason = (
+        "a time without a zone; write it as UTC" if pa.types.is_timestamp(type_) else str(type_)
+    )
     for position in pc.indices_nonzero(given.is_valid()).to_pylist():
         found.problem(rows[position], f"{path} is {reason}, expected a time in UTC")
     return pa.nulls(len(given), TIMESTAMP)
@@ -297,9 +299,7 @@ def _plain(array: pa.Array) -> pa.Array:
         return _plain(array.cast(pa.list_(type_.value_type)))
     if pa.types.is_struct(type_):
         children = [_plain(array.field(at)) for at in range(type_.num_fields)]
-        fields = [
-            pa.field(old.name, new.type) for old, new in zip(type_, children, strict=True)
-        ]
+        fields = [pa.field(old.name, new.type) for old, new in zip(type_, children, strict=True)]
         return pa.StructArray.from_arrays(children, fields=fields, mask=array.is_null())
     return array
 

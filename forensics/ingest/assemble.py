@@ -137,9 +137,7 @@ def _with_both_ids(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _kept(
-    name: str, group: list[Numbered], found: Gathered
-) -> dict[str, pa.Array]:
+def _kept(name: str, group: list[Numbered], found: Gathered) -> dict[str, pa.Array]:
     """The columns that the lake adds; ``segment`` and ``leaf_index`` are filled in when staged."""
     count = len(group)
     random = os.urandom(SALT_BYTES * count)
@@ -154,7 +152,7 @@ def _kept(
     if found.extra:
         texts = [json_text(found.extra[r]) if r in found.extra else None for r in range(count)]
         extra = pa.array(texts, pa.string())
-    columns = {
+    return {
         "raw": binary_column(raws),
         "salt": pa.array(salts, pa.binary()),
         "leaf": pa.array(list(map(leaf_hash, salts, raws)), pa.binary()),
@@ -165,7 +163,6 @@ def _kept(
         "exact": exact,
         "extra": extra,
     }
-    return columns
 
 
 def binary_column(values: list[bytes]) -> pa.Array:
@@ -208,7 +205,7 @@ def _missing(name: str, record: dict[str, Any]) -> str:
 
 
 def _renamer(options: Options) -> Any:
-    """A function that gives a foreign record the contract's field names; None when none is needed."""
+    """A function that gives a record the contract's field names; None when none is needed."""
     if not options.paths and not options.constants:
         return None
 
@@ -235,4 +232,3 @@ def _put(record: dict[str, Any], field: str, value: Any) -> None:
         inner = record.get(group)
         record[group] = record = dict(inner) if isinstance(inner, dict) else {}
     record[last] = value
-

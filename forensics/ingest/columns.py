@@ -31,7 +31,7 @@ _IDS = frozenset(
 
 
 class Gathered:
-    """What converting a set of records found: bad rows, exact numbers, fields outside the contract."""
+    """What converting records found: bad rows, exact numbers, fields outside the contract."""
 
     def __init__(self) -> None:
         self.problems: dict[int, str] = {}
@@ -39,9 +39,11 @@ class Gathered:
         self.extra: dict[int, dict[str, Any]] = {}
 
     def problem(self, row: int, reason: str) -> None:
+        """Name what is wrong with a row; the first thing found counts."""
         self.problems.setdefault(row, reason)
 
     def keep_exact(self, row: int, path: str, text: str) -> None:
+        """Keep a value as it was written."""
         self.exact.setdefault(row, {})[path] = text
 
 
@@ -87,7 +89,7 @@ def scalars(
             pass  # an integer that a double cannot hold, a lone surrogate: value by value
     converted = []
     for value, row in zip(values, rows, strict=True):
-        if value is not None and type(value) not in accepted or type(value) in (int, str):
+        if (value is not None and type(value) not in accepted) or type(value) in (int, str):
             try:
                 value = coerce(value, path, row, found)
             except _Bad as bad:
@@ -198,7 +200,9 @@ def _list(
     values: Sequence[Any], type_: pa.ListType, path: str, rows: Sequence[int], found: Gathered
 ) -> pa.Array:
     lists = _only(list, values, "a list", path, rows, found)
-    offsets, flat, owners = [0], [], []
+    offsets: list[int] = [0]
+    flat: list[Any] = []
+    owners: list[int] = []
     for items, row in zip(lists, rows, strict=True):
         flat.extend(items or ())
         owners.extend([row] * len(items or ()))
@@ -222,7 +226,9 @@ def _map(
         owners.extend([row] * len(group or ()))
         offsets.append(len(keys))
     child = scalars(items, type_.item_type, f"{path}.*", owners, found)
-    pairs = pa.MapArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(keys, pa.string()), child)
+    pairs = pa.MapArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(keys, pa.string()), child
+    )
     present = pa.array([group is not None for group in groups], pa.bool_())
     return pc.if_else(present, pairs, pa.nulls(len(groups), pairs.type)).cast(type_)
 
@@ -242,9 +248,7 @@ def _only(
     return kept
 
 
-def timestamps(
-    values: Sequence[Any], path: str, rows: Sequence[int], found: Gathered
-) -> pa.Array:
+def timestamps(values: Sequence[Any], path: str, rows: Sequence[int], found: Gathered) -> pa.Array:
     """A column of times in UTC from ISO 8601 texts that name a zone."""
     if set(map(type, values)) <= {str, _NONE}:
         try:
@@ -288,7 +292,9 @@ def check_rules(
     """Name the values that break a rule. Most columns repeat few values: each is looked at once."""
     if not (rules["enum"] or rules["rule"] or path in _IDS):
         return
-    broken = {text: why for text in array.unique().to_pylist() if (why := _breaks(text, rules, path))}
+    broken = {
+        text: why for text in array.unique().to_pylist() if (why := _breaks(text, rules, path))
+    }
     if broken:
         for text, row in zip(array.to_pylist(), rows, strict=True):
             if text in broken:

@@ -21,9 +21,7 @@ DEPTH_MAX = 64
 #: Lines that the fast parser would not keep as written, or whose keys cannot be counted: a decimal
 #: of 18 or more digits, an exponent below -99, an integer minus zero, a space before a colon. Each
 #: alternative begins where a number begins, which keeps RE2's automaton small and fast.
-CAREFUL = (
-    r"[^0-9.](?:0\.0*[1-9][0-9]{17}|[1-9][0-9.]{18})|[eE]-[0-9]{3}|-0[,}\]\s]|\s:"
-)
+CAREFUL = r"[^0-9.](?:0\.0*[1-9][0-9]{17}|[1-9][0-9.]{18})|[eE]-[0-9]{3}|-0[,}\]\s]|\s:"
 
 _fast = msgspec.json.Decoder()
 

@@ -103,9 +103,12 @@ def _arrow_type(name: str | None) -> pa.DataType | None:
         return _JSON
     if name.startswith("list<"):
         return pa.list_(pa.float64())
-    return {"float64": pa.float64(), "string": pa.string(), "bool": pa.bool_(), "int64": pa.int64()}[
-        name
-    ]
+    return {
+        "float64": pa.float64(),
+        "string": pa.string(),
+        "bool": pa.bool_(),
+        "int64": pa.int64(),
+    }[name]
 
 
 #: Text that holds JSON; told from plain text by the field's name in the catalog alone.
@@ -137,7 +140,9 @@ def _lists(
             isinstance(value, list) and set(map(type, value)) <= {int, float, _NONE}
         )
         if not good:
-            found.problem(row, changed_type(path.removeprefix("features."), value, "list of float64"))
+            found.problem(
+                row, changed_type(path.removeprefix("features."), value, "list of float64")
+            )
         kept.append(value if good else None)
     return pa.array(kept, type_)
 
@@ -154,9 +159,7 @@ def changed_type(name: str, value: Any, type_: str, got: str | None = None) -> s
     )
 
 
-def _note_absent(
-    name: str, records: Sequence[dict[str, Any] | None], found: Gathered
-) -> None:
+def _note_absent(name: str, records: Sequence[dict[str, Any] | None], found: Gathered) -> None:
     """A null that was recorded and a value that was not are different evidence."""
     for row, features in enumerate(records):
         if features is not None and name not in features:

@@ -51,6 +51,9 @@ class Options:
     constants: tuple[tuple[str, str], ...] = ()
 
 
+NO_OPTIONS = Options()
+
+
 class Parser(Protocol):
     """The part of a source that does the work; it must survive pickling, to reach a worker."""
 

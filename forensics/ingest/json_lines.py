@@ -50,6 +50,13 @@ class JsonLines:
             raise UsageError(f"{path} cannot be read.", f"{error.strerror}.") from error
 
     def chunks(self) -> Iterator[Chunk]:
+        try:
+            yield from self._chunks()
+        finally:
+            if self.total is not None:  # a file of ours, not somebody's standard input
+                self._stream.close()
+
+    def _chunks(self) -> Iterator[Chunk]:
         first, lines = self._first_line, 0
         held: list[bytes] = []
         for block in self._blocks():
@@ -94,8 +101,8 @@ class JsonLines:
         if magic.startswith(_ZSTD):
             import zstandard
 
-            reader = zstandard.ZstdDecompressor().stream_reader(self._stream, read_across_frames=True)
-            return reader  # type: ignore[return-value]
+            unpacker = zstandard.ZstdDecompressor()
+            return unpacker.stream_reader(self._stream, read_across_frames=True)
         return self._stream
 
 

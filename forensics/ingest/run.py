@@ -1,4 +1,4 @@
-"""The run of an ingest: chunks to workers, staged files to the lake, a count of all that happened."""
+"""The run of an ingest: chunks to workers, staged files to the lake, a count of what happened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from forensics.ingest import quarantine
-from forensics.ingest.interface import Chunk, Options, Parser, Reject, Source
+from forensics.ingest.interface import NO_OPTIONS, Chunk, Options, Parser, Reject, Source
 from forensics.lake import catalog, writer
 from forensics.lake.catalog import DataFile
 from forensics.lake.snapshot import Snapshot, take
@@ -35,12 +35,13 @@ class Report:
 
     @property
     def landed_total(self) -> int:
+        """Records that are durable now and were not before."""
         return sum(self.landed.values())
 
     @property
     def quarantined_total(self) -> int:
+        """Records that went to quarantine."""
         return sum(self.quarantined.values())
-
 
     def add(self, other: Report) -> None:
         """Count another run's records too."""
@@ -67,7 +68,7 @@ _EXAMPLES = 5
 def run(
     root: Path,
     source: Source,
-    options: Options = Options(),
+    options: Options = NO_OPTIONS,
     *,
     progress: Progress | None = None,
     workers: int | None = None,
@@ -86,7 +87,9 @@ def run(
     """
     catalog.require_lake(root)
     report = Report()
-    for done in _staged(root, source, options, _workers_for(source) if workers is None else workers):
+    for done in _staged(
+        root, source, options, _workers_for(source) if workers is None else workers
+    ):
         _quarantine(root, source, done.rejects, report)
         for staged in done.staged:
             landed, late = _commit(root, source, done.chunk, options, staged)
@@ -109,7 +112,9 @@ def _commit(
         late.extend(parsed.rejects)
         records = parsed.tables.get(staged.table)
         if records is None:
-            return replace(staged, file=DataFile("", 0, 0, 0, 0), index_run=None, profile=None, usage=None)
+            return replace(
+                staged, file=DataFile("", 0, 0, 0, 0), index_run=None, profile=None, usage=None
+            )
         return writer.stage(snapshot, staged.table, records)
 
     return writer.commit(root, staged, restage), late

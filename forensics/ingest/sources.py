@@ -21,7 +21,7 @@ def open_source(path: Path, form: str = "auto") -> Source:
         UsageError: when the file cannot be read, or is none that is understood.
     """
     if str(path) == "-":
-        return JsonLines("stdin", io.BufferedReader(sys.stdin.buffer.raw))  # type: ignore[attr-defined]
+        return JsonLines("stdin", io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False)))
     try:
         with path.open("rb") as stream:
             magic = stream.read(4)

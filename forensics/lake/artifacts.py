@@ -1,4 +1,4 @@
-"""Artifacts: the bytes that components ran, stored by SHA-256 and verified whenever they are read."""
+"""Artifacts: the bytes that components ran, kept by SHA-256 and verified whenever read."""
 
 from __future__ import annotations
 

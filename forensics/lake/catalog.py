@@ -11,6 +11,7 @@ wrong. The catalog can be deleted at any time; the next writer makes it anew.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +54,7 @@ class Table:
 
     @property
     def rows(self) -> int:
+        """Records in all live files."""
         return sum(file.rows for file in self.files)
 
 
@@ -66,17 +68,20 @@ class Catalog:
     usages: tuple[str, ...] = ()
 
     def with_table(self, name: str, table: Table) -> Catalog:
+        """This with one table in another state."""
         return replace(self, tables={**self.tables, name: table})
 
 
 def path_of(root: Path) -> Path:
+    """Where the catalog lies."""
     return root / "index" / "catalog.json"
 
 
 def read(root: Path) -> Catalog:
     """The catalog of the lake at ``root``; an empty one where none is there or it is damaged.
 
-    A damaged catalog costs time, not truth: everything in it is derived.
+    So too where an index file that it names is gone. A damaged catalog costs time, not truth:
+    everything in it is derived.
     """
     try:
         data: dict[str, Any] = json.loads(path_of(root).read_bytes())
@@ -91,9 +96,16 @@ def read(root: Path) -> Catalog:
             for name, table in data["tables"].items()
         }
         runs = tuple(Run(*run) for run in data["runs"])
-        return Catalog(tables, runs, tuple(data["profiles"]), tuple(data["usages"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        known = Catalog(tables, runs, tuple(data["profiles"]), tuple(data["usages"]))
+        there = os.listdir(root / "index")
+        return known if index_files(known).issubset(there) else Catalog()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Catalog()
+
+
+def index_files(known: Catalog) -> set[str]:
+    """Names of all files in the index folder that ``known`` refers to."""
+    return {run.name for run in known.runs} | set(known.profiles) | set(known.usages)
 
 
 def write(root: Path, catalog: Catalog) -> None:
@@ -119,7 +131,9 @@ def table_names(root: Path) -> list[str]:
         if (point / "_delta_log").is_dir()
     ]
     return names + [
-        name for name in ("changes", "overrides", "outcomes") if (root / name / "_delta_log").is_dir()
+        name
+        for name in ("changes", "overrides", "outcomes")
+        if (root / name / "_delta_log").is_dir()
     ]
 
 

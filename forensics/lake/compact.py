@@ -42,6 +42,7 @@ class Compaction:
     removed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
+        """This as a plain mapping."""
         return asdict(self)
 
 

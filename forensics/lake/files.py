@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,8 @@ from pathlib import Path
 
 from forensics.errors import LakeError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows has no flock; a lake there has one writer at a time
-    fcntl = None  # type: ignore[assignment]
 
 
 def sync(path: Path) -> None:
@@ -26,13 +25,13 @@ def sync(path: Path) -> None:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write ``path`` so that a reader sees the old file or the whole new one, also after a crash."""
+    """Write ``path``: a reader sees the old file or the whole new one, also after a crash."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
     sync(path.parent)
 
 
@@ -52,7 +51,7 @@ def exclusive(path: Path, *, patience_s: float = 600.0) -> Iterator[None]:
 
 
 def _acquire(descriptor: int, path: Path, patience_s: float) -> None:
-    if fcntl is None:
+    if sys.platform == "win32":  # no flock there; a lake has one writer at a time
         return
     deadline = time.monotonic() + patience_s
     while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forensics.errors import UsageError
@@ -96,6 +97,15 @@ def table(snapshot: Snapshot, query: Query) -> pa.Table:
     return snapshot.connection.sql(statement).to_arrow_table()
 
 
+def write_parquet(snapshot: Snapshot, query: Query, path: Path) -> int:
+    """Write the decisions that match to ``path`` and return how many there are."""
+    import pyarrow.parquet as pq
+
+    found = table(snapshot, query)
+    pq.write_table(found, path, compression="zstd")
+    return int(found.num_rows)
+
+
 def _statement(snapshot: Snapshot, query: Query, *, micros: bool) -> str | None:
     """The SQL text; None when no file can hold an answer."""
     points = snapshot.points()
@@ -124,7 +134,7 @@ def _statement(snapshot: Snapshot, query: Query, *, micros: bool) -> str | None:
 def _points_with_names(
     snapshot: Snapshot, points: Sequence[str], where: str | None
 ) -> list[tuple[str, list[str]]]:
-    """The points whose records have every name that ``where`` uses, with the features among them."""
+    """The points whose records have every name that ``where`` uses, and which are features."""
     if where is None:
         return [(point, []) for point in points]
     found: list[tuple[str, list[str]]] = []

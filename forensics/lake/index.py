@@ -29,6 +29,7 @@ FILE_ENTRIES_MAX = 64_000_000
 
 _SCHEMA = pa.schema([("key", pa.int64()), ("file", pa.string()), ("row", pa.int32())])
 
+
 def entries(ids: pa.Table, table: str, file: str) -> pa.Table:
     """Index entries of one data file, in no order.
 
@@ -40,9 +41,7 @@ def entries(ids: pa.Table, table: str, file: str) -> pa.Table:
     columns = keys.key_columns(table)
     if not columns or ids.num_rows == 0:
         return _SCHEMA.empty_table()
-    located = ids.select(columns).append_column(
-        "row", pa.array(range(ids.num_rows), pa.int32())
-    )
+    located = ids.select(columns).append_column("row", pa.array(range(ids.num_rows), pa.int32()))
     connection = sql.connect()
     connection.register("located", located)
     # Where two ids of one record are equal, one entry serves both.

@@ -21,6 +21,7 @@ def key_of(identifier: str) -> int:
     digest = hashlib.md5(identifier.encode(), usedforsecurity=False).digest()
     return int.from_bytes(digest[8:], "little") & MASK
 
+
 #: The columns that a look-up can name a record of each kind of table by.
 _COLUMNS = {
     "decisions": ("request_id", "decision_id"),

@@ -63,7 +63,7 @@ def read_checked(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """``table`` with exactly the columns of ``schema``; what it lacks, also within structs, is null."""
+    """``table`` with the columns of ``schema``; what it lacks, also within structs, is null."""
     columns = [
         _conformed(table[field.name].combine_chunks(), field.type)
         if field.name in table.schema.names
@@ -91,7 +91,7 @@ def _conformed(array: pa.Array, type_: pa.DataType) -> pa.Array:
 def even_groups(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, group_rows: int
 ) -> Iterator[pa.Table]:
-    """Regroup a stream of batches into tables of a multiple of ``group_rows`` rows; the last is less."""
+    """Regroup batches into tables of a multiple of ``group_rows`` rows; the last may have less."""
     held: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:

@@ -95,7 +95,9 @@ def _summary(values: pa.Array) -> dict[str, object]:
         "nulls": len(values) - len(present),
     }
     if len(present):
-        sample = present.take(pa.array(range(0, len(present), max(1, len(present) // _SAMPLE_ROWS))))
+        sample = present.take(
+            pa.array(range(0, len(present), max(1, len(present) // _SAMPLE_ROWS)))
+        )
         quantiles = pc.quantile(sample, [0.01, 0.5, 0.99]).to_pylist()
         summary |= dict(zip(("q01", "q50", "q99"), quantiles, strict=True))
         bounds = pc.min_max(present).as_py()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,11 +13,9 @@ from forensics.lake.snapshot import Location, Snapshot
 from forensics.records.decision import Decision, ExactNumber
 from forensics.records.jsontext import loads
 
-_GROUPS = ("model", "config", "execution", "subject", "writer", "cache", "consumer", "explanation",
-           "capture")  # fmt: skip
-_MANY = ("feature_sources", "steps", "candidates")
-_OWN = ("decision_point", "decision_id", "request_id", "occurred_at", "outcome", "environment",
-        "score", "score_dtype", "score_bytes", "threshold", "features")  # fmt: skip
+_PARTS = frozenset(field.name for field in fields(Decision)) | {
+    "segment", "leaf_index", "salt", "leaf", "source", "ingested_at", "exact"
+}  # fmt: skip
 _SEALED = ("segment", "leaf_index", "salt", "leaf", "source", "ingested_at")
 _TIMES = frozenset(
     ("occurred_at", "recorded_at", "written_at", "at", "event_time", "started_at", "ended_at",
@@ -102,13 +101,19 @@ def decision(record: dict[str, Any], types: dict[str, str]) -> Decision:
         threshold=_number(record.get("threshold"), exact.get("threshold")),
         features=_features(record.get("features") or {}, types, exact),
         feature_types=types,
-        **{group: record.get(group) or {} for group in _GROUPS},
-        **{many: tuple(record.get(many) or ()) for many in _MANY},
-        other={
-            name: value
-            for name, value in record.items()
-            if name not in {*_OWN, *_GROUPS, *_MANY, *_SEALED, "exact", "extra", "location"}
-        },
+        model=record.get("model") or {},
+        config=record.get("config") or {},
+        execution=record.get("execution") or {},
+        subject=record.get("subject") or {},
+        writer=record.get("writer") or {},
+        cache=record.get("cache") or {},
+        consumer=record.get("consumer") or {},
+        explanation=record.get("explanation") or {},
+        capture=record.get("capture") or {},
+        feature_sources=tuple(record.get("feature_sources") or ()),
+        steps=tuple(record.get("steps") or ()),
+        candidates=tuple(record.get("candidates") or ()),
+        other={name: value for name, value in record.items() if name not in _PARTS},
         extra=loads(record["extra"]) if "extra" in record else {},
         sealed={name: record[name] for name in _SEALED if name in record},
     )

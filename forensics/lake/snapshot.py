@@ -60,7 +60,7 @@ class Snapshot:
     def files(
         self, name: str, first_us: int | None = None, last_us: int | None = None
     ) -> list[DataFile]:
-        """A table's live files that may hold times from ``first_us`` to ``last_us``, both included."""
+        """A table's live files that may hold times from ``first_us`` to ``last_us``, included."""
         table = self.tables.get(name)
         if table is None:
             return []
@@ -98,7 +98,11 @@ class Snapshot:
             found.update((file, row) for file, row in rows if file in self.live)
         for file in self.unindexed:
             found.update((file, row) for row in self._scan(file, identifier))
-        return [Location(*file.rsplit("/", 1), row) for file, row in sorted(found)]
+        return [
+            Location(table, name, row)
+            for file, row in sorted(found)
+            for table, _, name in (file.rpartition("/"),)
+        ]
 
     def _scan(self, file: str, identifier: str) -> Iterable[int]:
         columns = key_columns(file.rsplit("/", 1)[0])

@@ -1,7 +1,7 @@
 """The Delta tables: creating them, adding files in one atomic commit, and what is live now.
 
-The only module that imports deltalake, and only writers and readers of a table that the catalog does
-not know in its newest version come here.
+The only module that imports deltalake. Only writers come here, and readers of a table that the
+catalog does not know in its newest version.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ TIME_COLUMN = {"outcomes": "arrived_at"}
 
 
 def time_column(table: str) -> str:
+    """The column that the files of ``table`` are sorted and pruned by."""
     return TIME_COLUMN.get(table, "occurred_at")
 
 
@@ -53,7 +54,7 @@ def open_table(root: Path, name: str) -> DeltaTable:
 
 
 def ensure(root: Path, name: str, schema: pa.Schema) -> DeltaTable:
-    """Open a table, creating it or adding the columns and nested fields that ``schema`` has more."""
+    """Open a table, making it, or adding the columns and nested fields that it lacks."""
     if not (root / name / "_delta_log").is_dir():
         (root / name).mkdir(parents=True, exist_ok=True)
         table = DeltaTable.create(
@@ -199,12 +200,12 @@ def _add(name: str, file: DataFile, *, data_change: bool) -> AddAction:
 
 
 def _iso(micros: int) -> str:
-    return str(pa.scalar(micros, pa.timestamp("us")).as_py().isoformat(timespec="microseconds")) + "Z"
+    return (
+        str(pa.scalar(micros, pa.timestamp("us")).as_py().isoformat(timespec="microseconds")) + "Z"
+    )
 
 
-def _commit(
-    folder: Path, table: DeltaTable, actions: Sequence[AddAction | RemoveAction]
-) -> None:
+def _commit(folder: Path, table: DeltaTable, actions: Sequence[AddAction | RemoveAction]) -> None:
     try:
         table.create_write_transaction(
             list(actions),

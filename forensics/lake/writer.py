@@ -60,6 +60,7 @@ def table_of(kind: str, point: str = "") -> str:
 
 
 def id_column(table: str) -> str:
+    """The column that names a record of ``table``."""
     return ID_COLUMN[table.split("/", 1)[0]]
 
 
@@ -81,7 +82,9 @@ def stage(snapshot: Snapshot, table: str, records: pa.Table) -> Staged:
         return Staged(table, empty, {}, compared, already, None, None, None)
     segment = uuid.uuid4().hex
     new = new.set_column(
-        new.schema.get_field_index("segment"), "segment", pa.repeat(pa.scalar(segment), new.num_rows)
+        new.schema.get_field_index("segment"),
+        "segment",
+        pa.repeat(pa.scalar(segment), new.num_rows),
     ).set_column(
         new.schema.get_field_index("leaf_index"),
         "leaf_index",
@@ -129,7 +132,7 @@ def commit(root: Path, staged: Staged, restage: Callable[[Snapshot], Staged]) ->
 
 
 def publish(root: Path, known: Catalog) -> None:
-    """Write the catalog, merging index runs and profiles that are due. The caller holds the lock."""
+    """Write the catalog, merging what is due. The caller holds the lock."""
     folder = root / "index"
     live = {f"{name}/{file.name}" for name, table in known.tables.items() for file in table.files}
     runs = known.runs
@@ -144,11 +147,8 @@ def publish(root: Path, known: Catalog) -> None:
         usage.merged(folder, known.usages),
     )
     catalog.write(root, merged)
-    sweep(folder, kept=_index_files(merged), retired=_index_files(known) - _index_files(merged))
-
-
-def _index_files(known: Catalog) -> set[str]:
-    return {run.name for run in known.runs} | set(known.profiles) | set(known.usages)
+    kept = catalog.index_files(merged)
+    sweep(folder, kept=kept, retired=catalog.index_files(known) - kept)
 
 
 def sweep(folder: Path, kept: set[str], retired: set[str]) -> None:
@@ -257,9 +257,7 @@ def present_rows(
         f"WHERE epoch_us(stored.{tables.time_column(table)}) BETWEEN {low} AND {high}"
     ).fetchall()
     raws = records["raw"]
-    rows.update(
-        row for row, salt, leaf in matches if leaf_hash(salt, raws[row].as_py()) == leaf
-    )
+    rows.update(row for row, salt, leaf in matches if leaf_hash(salt, raws[row].as_py()) == leaf)
     return rows
 
 
@@ -302,8 +300,10 @@ def _in_time_order(records: pa.Table, column: str) -> pa.Table:
     times = records[column]
     if pc.all(pc.less_equal(times[:-1], times[1:])).as_py() is not False:
         return records
-    order = pc.sort_indices(pa.table({"time": times, "row": range(len(times))}),
-                            sort_keys=[("time", "ascending"), ("row", "ascending")])
+    order = pc.sort_indices(
+        pa.table({"time": times, "row": range(len(times))}),
+        sort_keys=[("time", "ascending"), ("row", "ascending")],
+    )
     return records.take(order)
 
 

@@ -1,4 +1,4 @@
-"""The state at a time: which versions were live, where, with what share, since when, instead of what.
+"""The state at a time: which versions were live, where, how much, since when, instead of what.
 
 Worked out from what decisions themselves recorded, by hour, and set beside the changes that were
 announced: what ran is evidence, what was announced is a claim.
@@ -44,6 +44,7 @@ class Live:
     announced: Change | None
 
     def to_dict(self) -> dict[str, Any]:
+        """This as a plain mapping."""
         return {
             "decision_point": self.decision_point,
             "environment": self.environment,
@@ -72,6 +73,7 @@ class State:
     changes: tuple[Change, ...]
 
     def to_dict(self) -> dict[str, Any]:
+        """This as a plain mapping."""
         return {
             "time": self.time,
             "live": [live.to_dict() for live in self.live],
@@ -97,8 +99,8 @@ def as_of(
         for component in _by_component(seen).values()
         for line in _live(component, _totals(seen), at, announced)
     ]
-    live.sort(key=lambda l: (l.decision_point, l.environment != "production", l.environment,
-                             _ORDER.get(l.kind, 9), l.kind, l.name or "", -l.share))  # fmt: skip
+    live.sort(key=lambda x: (x.decision_point, x.environment != "production", x.environment,
+                             _ORDER.get(x.kind, 9), x.kind, x.name or "", -x.share))  # fmt: skip
     return State(time, tuple(live), tuple(announced[:changes]))
 
 

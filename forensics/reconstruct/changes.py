@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,6 +50,7 @@ class Change:
         return f"{self.kind} {self.component} {step}".strip() + reason
 
     def to_dict(self) -> dict[str, Any]:
+        """This as a plain mapping."""
         return {"occurred_at": self.occurred_at} | {
             name: getattr(self, name) for name in _COLUMNS
         } | {"statement": self.statement, "evidence": "recorded"}  # fmt: skip
@@ -60,6 +62,7 @@ def before(
     *,
     decision_point: str | None = None,
     environment: str | None = None,
+    digests: Collection[str] = (),
     limit: int | None = 20,
 ) -> list[Change]:
     """Changes that may concern a decision, newest first.
@@ -68,16 +71,22 @@ def before(
         snapshot: the lake.
         time: only changes up to this time.
         decision_point: leave out changes that name another decision point.
-        environment: leave out changes that name another environment.
+        environment: leave out changes that name another environment, unless they brought one of
+            ``digests``: what was rolled out to one environment may well run in another.
+        digests: artifacts that the decision used.
         limit: how many at most; all where None.
     """
     paths = snapshot.paths("changes", last_us=to_micros(time))
     if not paths:
         return []
     conditions = [f"epoch_us(occurred_at) <= {to_micros(time)}"]
-    for column, value in (("decision_point", decision_point), ("environment", environment)):
-        if value is not None:
-            conditions.append(f"({column} IS NULL OR {column} = {sql.literal(value)})")
+    if decision_point is not None:
+        point = sql.literal(decision_point)
+        conditions.append(f"(decision_point IS NULL OR decision_point = {point})")
+    if environment is not None:
+        brought = f" OR to_digest IN ({', '.join(map(sql.literal, digests))})" if digests else ""
+        name = sql.literal(environment)
+        conditions.append(f"(environment IS NULL OR environment = {name}{brought})")
     found = snapshot.connection.execute(
         f"SELECT epoch_us(occurred_at), {', '.join(_COLUMNS)} "
         f"FROM read_parquet({sql.literal(paths)}, union_by_name = true) "

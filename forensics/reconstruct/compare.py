@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from forensics.lake import profile, read
 from forensics.lake.snapshot import Snapshot
-from forensics.records.decision import Decision
 from forensics.reconstruct.diff import Diff, diff
 from forensics.reconstruct.trace import USUAL_DAYS, decisions, not_found
+from forensics.records.decision import Decision
 
 
 def compare(snapshot: Snapshot, a: str, b: str) -> Diff:

@@ -7,9 +7,9 @@ is named with what cannot be said because of it.
 
 from __future__ import annotations
 
+from forensics.reconstruct.reconstruction import Completeness
 from forensics.records.decision import Decision
 from forensics.records.replay import Replay
-from forensics.reconstruct.reconstruction import Completeness
 
 Gap = tuple[str, str]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from forensics.records.replay import Counterfactual
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.reconstruction import Feature, Reconstruction
+from forensics.records.replay import Counterfactual
 
 _STEP_FIELDS = ("id", "kind", "component", "version", "digest", "started_at", "inputs", "outputs",
                 "status", "error")  # fmt: skip
@@ -65,9 +65,7 @@ def to_dict(reconstruction: Reconstruction) -> dict[str, Any]:
 
 def _model(reconstruction: Reconstruction) -> dict[str, Any]:
     model = reconstruction.decision.model
-    runtime = " ".join(
-        str(model[key]) for key in ("runtime", "runtime_version") if model.get(key)
-    )
+    runtime = " ".join(str(model[key]) for key in ("runtime", "runtime_version") if model.get(key))
     return {
         "name": model.get("name"),
         "version": model.get("version"),

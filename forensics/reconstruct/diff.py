@@ -24,6 +24,7 @@ class Difference:
     distance: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """This as a plain mapping."""
         return {
             "section": self.section,
             "name": self.name,
@@ -43,6 +44,7 @@ class Diff:
     same: Mapping[str, int]
 
     def to_dict(self) -> dict[str, Any]:
+        """This as a plain mapping."""
         return {
             "a": _identity(self.a),
             "b": _identity(self.b),

@@ -14,11 +14,10 @@ from typing import Any, Protocol
 
 from forensics.errors import ForensicsError
 from forensics.lake.profile import Usual
-from forensics.records.decision import Decision
-from forensics.records.jsontext import number_text
-from forensics.records.replay import Replay
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.reconstruction import Finding, Severity
+from forensics.records.decision import Decision
+from forensics.records.jsontext import number_text
 
 #: What-if: (outcome, score) with some features or config values replaced, replayed.
 WhatIf = Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[str, float | None]]
@@ -31,7 +30,6 @@ class Case:
     decision: Decision
     changes: tuple[Change, ...]
     usual: Mapping[str, Usual]
-    replay: Replay | None
     override: Mapping[str, Any] | None
     #: Configuration values by digest, where the lake holds them.
     config_values: Callable[[str], Mapping[str, Any] | None]
@@ -93,9 +91,7 @@ class ScaleJump:
         fits = [factor for factor in self.FACTORS if low <= value / factor <= high]
         return min(fits, key=lambda f: abs(math.log(abs(value / f / usual.median))), default=None)
 
-    def _finding(
-        self, case: Case, name: str, value: float, usual: Usual, factor: float
-    ) -> Finding:
+    def _finding(self, case: Case, name: str, value: float, usual: Usual, factor: float) -> Finding:
         size = f"{factor:,.0f} ×" if factor > 1 else f"1/{1 / factor:,.0f} of"
         statement = (
             f"{name} = {number_text(value)}, {size} its usual scale "

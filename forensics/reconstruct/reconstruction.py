@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from forensics.reconstruct.changes import Change
 from forensics.records.decision import Decision
 from forensics.records.replay import Attribution, Counterfactual, Replay
-from forensics.reconstruct.changes import Change
 
 Evidence = Literal["recorded", "recomputed", "inferred", "missing", "redacted"]
 Severity = Literal["error", "warning", "info", "not_checkable"]

@@ -7,21 +7,26 @@ it loads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forensics.errors import ForensicsError, NotFoundError, ReplayError
 from forensics.integrity.leaf import leaf_hash
 from forensics.lake import profile, read
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.snapshot import Location, Snapshot
-from forensics.records.decision import Decision
-from forensics.records.replay import Attribution, Counterfactual, Replay
 from forensics.reconstruct import changes as changes_
 from forensics.reconstruct.completeness import completeness
 from forensics.reconstruct.findings import Case, WhatIf, findings
 from forensics.reconstruct.nearest import nearest_ids
 from forensics.reconstruct.reconstruction import Feature, Integrity, Reconstruction
+from forensics.records.decision import Decision
+from forensics.records.replay import Attribution, Counterfactual, Replay
+
+if TYPE_CHECKING:
+    from forensics.replay.client import Workers
+    from forensics.replay.session import ReplaySession
 
 #: How many days before a decision tell what is usual, and how many changes are looked at.
 USUAL_DAYS = 30
@@ -29,7 +34,12 @@ _CHANGES = 50
 
 
 def trace(
-    snapshot: Snapshot, identifier: str, *, replay: bool = True, counterfactuals: int = 3
+    snapshot: Snapshot,
+    identifier: str,
+    *,
+    replay: bool = True,
+    counterfactuals: int = 3,
+    workers: Workers | None = None,
 ) -> list[Reconstruction]:
     """All decisions that ``identifier`` names, oldest first.
 
@@ -38,6 +48,7 @@ def trace(
         identifier: a request id or a decision id. One request may have several decisions.
         replay: run the recorded artifacts again, recompute attributions, look for counterfactuals.
         counterfactuals: how many to show at most; none are looked for where 0.
+        workers: model processes to use and to leave running.
 
     Raises:
         NotFoundError: when no decision has that id.
@@ -46,15 +57,33 @@ def trace(
     found = decisions(snapshot, located, identifier)
     if not found:
         raise not_found(snapshot, identifier)
-    artifacts = ArtifactStore(snapshot.root)
+    asked = _Question(
+        snapshot,
+        ArtifactStore(snapshot.root),
+        identifier,
+        located,
+        replay,
+        counterfactuals,
+        workers,
+    )
     ids = [decision.decision_id for _, decision in found]
     return [
-        _reconstruct(
-            snapshot, artifacts, identifier, location, decision, located, replay, counterfactuals,
-            twins=ids.count(decision.decision_id) - 1,
-        )
+        _reconstruct(asked, location, decision, twins=ids.count(decision.decision_id) - 1)
         for location, decision in found
-    ]  # fmt: skip
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What was asked, of which lake."""
+
+    snapshot: Snapshot
+    artifacts: ArtifactStore
+    identifier: str
+    located: list[Location]
+    replay: bool
+    counterfactuals: int
+    workers: Workers | None
 
 
 def decisions(
@@ -73,67 +102,63 @@ def decisions(
 
 
 def _reconstruct(
-    snapshot: Snapshot,
-    artifacts: ArtifactStore,
-    identifier: str,
+    asked: _Question, location: Location, decision: Decision, twins: int
+) -> Reconstruction:
+    if not asked.replay:
+        return _assemble(asked, location, decision, twins, None)
+    from forensics.replay.session import ReplaySession
+
+    connection = asked.snapshot.connection
+    with ReplaySession(
+        decision, asked.artifacts, connection=connection, workers=asked.workers
+    ) as session:
+        return _assemble(asked, location, decision, twins, session)
+
+
+def _assemble(
+    asked: _Question,
     location: Location,
     decision: Decision,
-    located: list[Location],
-    replay: bool,
-    counterfactual_limit: int,
     twins: int,
+    session: ReplaySession | None,
 ) -> Reconstruction:
-    session = None
-    if replay:
-        from forensics.replay.session import ReplaySession
+    snapshot, artifacts = asked.snapshot, asked.artifacts
+    # What needs no model comes first: its process is loading meanwhile.
+    later = _later_records(asked, decision)
+    before = changes_.before(
+        snapshot,
+        decision.occurred_at,
+        decision_point=decision.decision_point,
+        environment=decision.environment,
+        digests=[g["digest"] for g in (decision.model, decision.config) if g.get("digest")],
+        limit=_CHANGES,
+    )
+    usual = _usual(snapshot, decision)
+    integrity = _integrity(snapshot, location, decision)
+    verdict: Replay | None = None
+    attribution, reason = _recorded_attribution(decision), "replay was not asked for"
+    flips: tuple[Counterfactual, ...] = ()
+    what_if: WhatIf | None = None
+    if session is not None:
+        from forensics.replay.replay import replay_session
 
-        session = ReplaySession(decision, artifacts, connection=snapshot.connection)
-    try:
-        later = _later_records(snapshot, decision, located, identifier)
-        before = changes_.before(
-            snapshot,
-            decision.occurred_at,
-            decision_point=decision.decision_point,
-            environment=decision.environment,
-            limit=_CHANGES,
-        )
-        usual = _usual(snapshot, decision)
-        integrity = _integrity(snapshot, location, decision)
-        verdict: Replay | None = None
-        attribution, reason = _recorded_attribution(decision), "replay was not asked for"
-        flips: tuple[Counterfactual, ...] = ()
-        what_if: WhatIf | None = None
-        if session is not None:
-            from forensics.explain.counterfactual import counterfactuals
-            from forensics.replay.replay import replay_session
-
-            verdict = replay_session(session, model_names=_model_names(before))
-            attribution, reason = _attribution(session)
-            if counterfactual_limit:
-                try:
-                    flips = counterfactuals(session, limit=counterfactual_limit)
-                except ReplayError:
-                    flips = ()
-            what_if = _what_if(session) if not session.missing else None
-        override = later.get("overrides")
-        found = findings(
-            Case(
-                decision=decision,
-                changes=tuple(before),
-                usual=usual,
-                replay=verdict,
-                override=override,
-                config_values=lambda digest: _config_values(artifacts, digest),
-                what_if=what_if,
-                twins=twins,
-            )
-        )
-    finally:
-        if session is not None:
-            session.close()
+        verdict = replay_session(session, model_names=_model_names(before))
+        attribution, reason = _attribution(session)
+        flips = _counterfactuals(session, asked.counterfactuals)
+        what_if = _what_if(session) if not session.missing else None
+    override = later.get("overrides")
+    case = Case(
+        decision=decision,
+        changes=tuple(before),
+        usual=usual,
+        override=override,
+        config_values=lambda digest: _config_values(artifacts, digest),
+        what_if=what_if,
+        twins=twins,
+    )
     digest = decision.model.get("digest")
     return Reconstruction(
-        asked_for=identifier,
+        asked_for=asked.identifier,
         decision=decision,
         features=tuple(_features(decision)),
         override=override,
@@ -143,19 +168,18 @@ def _reconstruct(
         attribution_reason=reason if attribution is None else None,
         counterfactuals=flips,
         changes=tuple(before),
-        findings=found,
+        findings=findings(case),
         completeness=completeness(decision, verdict, bool(digest and artifacts.has(digest))),
         integrity=integrity,
     )
 
 
-def _later_records(
-    snapshot: Snapshot, decision: Decision, located: list[Location], identifier: str
-) -> Mapping[str, dict[str, Any]]:
+def _later_records(asked: _Question, decision: Decision) -> Mapping[str, dict[str, Any]]:
     """The newest override and outcome label of a decision, by table."""
+    snapshot, located = asked.snapshot, asked.located
     if not {"overrides", "outcomes"} & snapshot.tables.keys():
         return {}
-    if decision.decision_id != identifier:
+    if decision.decision_id != asked.identifier:
         located = snapshot.locate(decision.decision_id)
     newest: dict[str, dict[str, Any]] = {}
     wanted = [location for location in located if location.table in ("overrides", "outcomes")]
@@ -207,9 +231,7 @@ def _integrity(snapshot: Snapshot, location: Location, decision: Decision) -> In
 
 def _features(decision: Decision) -> list[Feature]:
     sources: dict[str, Mapping[str, Any]] = {
-        name: source
-        for source in decision.feature_sources
-        for name in source.get("features") or ()
+        name: source for source in decision.feature_sources for name in source.get("features") or ()
     }
     found = []
     for name, type_ in decision.feature_types.items():
@@ -246,7 +268,18 @@ def _recorded_attribution(decision: Decision) -> Attribution | None:
     return recorded(decision)
 
 
-def _attribution(session: Any) -> tuple[Attribution | None, str]:
+def _counterfactuals(session: ReplaySession, limit: int) -> tuple[Counterfactual, ...]:
+    if limit == 0:
+        return ()
+    from forensics.explain.counterfactual import counterfactuals
+
+    try:
+        return counterfactuals(session, limit=limit)
+    except ReplayError:  # the model's process failed on the way; the verdict says so
+        return ()
+
+
+def _attribution(session: ReplaySession) -> tuple[Attribution | None, str]:
     from forensics.explain.attribution import attribution
 
     try:
@@ -268,13 +301,14 @@ def _model_names(before: list[changes_.Change]) -> dict[str, str]:
     return names
 
 
-def _what_if(session: Any) -> WhatIf:
+def _what_if(session: ReplaySession) -> WhatIf:
     def ask(features: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, float | None]:
         if values:
-            rules = session.rules
-            score = session.model.score
-            with_values = {**session.values, **values}
-            return rules.decide(session.decision.features, with_values, score)[0].outcome, score
+            rules, score = session.rules, session.model.score
+            if rules is None or score is None:
+                raise ReplayError("The rules cannot be run.", "; ".join(session.missing))
+            rule = rules.decide(session.decision.features, {**session.values, **values}, score)[0]
+            return rule.outcome, score
         decided = session.decide({name: [float(v)] for name, v in features.items()}, 1)
         return decided.rules[0].outcome, decided.scores[0]
 
@@ -293,6 +327,7 @@ def _config_values(artifacts: ArtifactStore, digest: str) -> Mapping[str, Any] |
 
 
 def not_found(snapshot: Snapshot, identifier: str) -> NotFoundError:
+    """The error for an id that no decision has: where was looked, and what is nearest."""
     window = snapshot.window_us()
     where = f"No decision {identifier!r} in lake {snapshot.root}"
     if window is None:

@@ -28,7 +28,7 @@ def dumps(value: Any, *, strict: bool = True) -> str:
     """``value`` as compact JSON.
 
     Args:
-        value: mappings, sequences, text, numbers, booleans, None, datetimes, bytes (as hexadecimal).
+        value: mappings, sequences, text, numbers, booleans, None, times, bytes (as hexadecimal).
         strict: write non-finite numbers as strings, so that any JSON reader takes the text.
     """
     if value is None:
@@ -42,7 +42,9 @@ def dumps(value: Any, *, strict: bool = True) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        return number_text(value) if math.isfinite(value) or not strict else f'"{number_text(value)}"'
+        return (
+            number_text(value) if math.isfinite(value) or not strict else f'"{number_text(value)}"'
+        )
     if isinstance(value, datetime):
         return f'"{time_text(value)}"'
     if isinstance(value, date):
@@ -56,7 +58,7 @@ def dumps(value: Any, *, strict: bool = True) -> str:
 
 
 def number_text(value: float) -> str:
-    """The shortest text that reads back as ``value``: whole numbers without a point, -0.0 with one."""
+    """The shortest text that reads back as ``value``; whole numbers without a point, but -0.0."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

@@ -11,7 +11,7 @@ _ACTIVE = frozenset(("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"))
 
 
 def safe_text(value: Any, limit: int | None = None) -> str:
-    """``value`` as text with every active character spelt out, as ``\\x1b`` or ``\\u202e``.
+    r"""``value`` as text with every active character spelt out, as ``\x1b`` or ``\u202e``.
 
     Args:
         value: anything; text is taken as it is, other values by ``str``.

@@ -47,6 +47,10 @@ class ModelDescription(NamedTuple):
     cuts: tuple[array[float], ...]
 
 
+#: A child has its processor time for life; one that was asked this often is replaced.
+_USES_MAX = 500
+
+
 class ModelWorker:
     """A model in a child process with limits. Use as a context manager, or call :meth:`close`.
 
@@ -78,6 +82,7 @@ class ModelWorker:
         self._description: ModelDescription | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = bytearray()
+        self._asked = 0
         try:
             with model.open("rb") as file:
                 runtime = detect(file.read(64))
@@ -103,6 +108,12 @@ class ModelWorker:
             os.set_blocking(_pipe(stream).fileno(), False)
         for stream in (self._process.stdin, self._process.stdout):
             _enlarge(_pipe(stream).fileno())
+
+    @property
+    def usable(self) -> bool:
+        """Whether the child runs, and has enough of its processor time left for one more use."""
+        process = self._process
+        return process is not None and process.poll() is None and self._asked < _USES_MAX
 
     def __enter__(self) -> ModelWorker:
         return self
@@ -157,6 +168,7 @@ class ModelWorker:
         Raises:
             ReplayError: as :meth:`describe`.
         """
+        self._asked += 1
         width = self.describe().width
         expected = width if columns is not None else width * count
         if rows.typecode != "f" or len(rows) != expected:
@@ -266,6 +278,37 @@ class ModelWorker:
         return ReplayError(
             f"the model's process was killed by {name} (some files crash what loads them)"
         )
+
+
+class Workers:
+    """Model processes that are used again: loading a model costs more than asking it. Thread-bound.
+
+    Args:
+        most: how many are kept running; the one unused for longest is ended first.
+    """
+
+    def __init__(self, most: int = 4) -> None:
+        self._most = most
+        self._running: dict[Path, ModelWorker] = {}
+
+    def borrow(self, model: Path) -> ModelWorker:
+        """The process for ``model``, started where none is running.
+
+        Raises:
+            ReplayError: as :class:`ModelWorker`.
+        """
+        worker = self._running.pop(model, None)
+        if worker is None or not worker.usable:
+            worker = ModelWorker(model)
+        self._running[model] = worker  # the youngest stands last
+        if len(self._running) > self._most:
+            self._running.pop(next(iter(self._running))).close()
+        return worker
+
+    def close(self) -> None:
+        """End them all."""
+        while self._running:
+            self._running.popitem()[1].close()
 
 
 def _refused(reason: str, todo: str) -> ReplayError:

@@ -16,7 +16,7 @@ from forensics.errors import ForensicsError, ReplayError, UsageError
 from forensics.lake.expressions import UnknownNameError
 from forensics.lake.sql import Connection, connect
 from forensics.records.decision import Decision, ExactNumber
-from forensics.replay.client import ModelDescription, ModelWorker
+from forensics.replay.client import ModelDescription, ModelWorker, Workers
 from forensics.replay.evidence import (
     Artifacts,
     Config,
@@ -37,8 +37,7 @@ class LoadedModel:
         decision: Decision,
         digest: str | None,
         artifacts: Artifacts,
-        timeout_s: float,
-        threads: int | None,
+        workers: Workers,
         field: str = "model.digest",
     ) -> None:
         self._decision = decision
@@ -60,7 +59,7 @@ class LoadedModel:
             if path is None:
                 self.missing.append(f"artifact {digest} (model file)")
             else:
-                self._worker = ModelWorker(Path(path), timeout_s=timeout_s, threads=threads)
+                self._worker = workers.borrow(Path(path))
         except (ForensicsError, OSError) as error:
             self.missing.append(f"artifact {digest} (model file): {error}")
 
@@ -131,11 +130,6 @@ class LoadedModel:
         rounds = description.best_iteration + 1
         return rounds if rounds < description.rounds else 0
 
-    def close(self) -> None:
-        """Ends the child."""
-        if self._worker is not None:
-            self._worker.close()
-
     def _fill(self, description: ModelDescription) -> None:
         features = self._decision.features
         names = description.features or tuple(f"f{at}" for at in range(description.width))
@@ -166,8 +160,8 @@ class ReplaySession:
         decision: as recorded.
         artifacts: the lake's artifacts.
         connection: a DuckDB connection to evaluate rules on, which saves opening one.
-        timeout_s: longest wait for one answer of a model.
-        threads: threads for large batches; all processors where None.
+        workers: model processes to use, and to leave running; own ones, ended with the session,
+            where None.
     """
 
     def __init__(
@@ -176,22 +170,22 @@ class ReplaySession:
         artifacts: Artifacts,
         *,
         connection: Connection | None = None,
-        timeout_s: float = 30.0,
-        threads: int | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self.decision = decision
         self.artifacts = artifacts
         self._connection = connection
         self._rules_missing: list[str] = []
         live = decision.model.get("digest")
-        self.model = LoadedModel(decision, live, artifacts, timeout_s, threads)
+        self._own_workers = Workers() if workers is None else None
+        shared = workers or self._own_workers
+        assert shared is not None
+        self.model = LoadedModel(decision, live, artifacts, shared)
         entry = decision.cache.get("model_digest") if decision.cache.get("hit") else None
         #: The model that made the cache entry, where it is another than the live one.
         self.entry: LoadedModel | None = None
         if entry and entry != live:
-            self.entry = LoadedModel(
-                decision, entry, artifacts, timeout_s, threads, "cache.model_digest"
-            )
+            self.entry = LoadedModel(decision, entry, artifacts, shared, "cache.model_digest")
 
     def __enter__(self) -> ReplaySession:
         return self
@@ -205,10 +199,9 @@ class ReplaySession:
         self.close()
 
     def close(self) -> None:
-        """Ends the children."""
-        self.model.close()
-        if self.entry is not None:
-            self.entry.close()
+        """Ends the children that are the session's own."""
+        if self._own_workers is not None:
+            self._own_workers.close()
 
     @cached_property
     def config(self) -> Config:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from forensics.records.replay import Replay
 from forensics.reconstruct.contract import to_dict
 from forensics.reconstruct.reconstruction import Finding, Reconstruction
+from forensics.records.replay import Replay
 from forensics.report.spans import Line, Span, Style, fitted, plain, span, wrapped
 from forensics.report.words import (
     age_words,
@@ -57,7 +57,9 @@ def screen(reconstruction: Reconstruction, width: int = 100) -> list[Line]:
 
 def features(reconstruction: Reconstruction, width: int = 100) -> list[Line]:
     """Every feature with its value, type, age, source and evidence."""
-    rows = [("feature", "value", "type", "age", "status", "source", "evidence")]
+    rows: list[tuple[str, ...]] = [
+        ("feature", "value", "type", "age", "status", "source", "evidence")
+    ]
     for item in reconstruction.features:
         rows.append(
             (
@@ -116,7 +118,8 @@ def _head(r: Reconstruction, width: int) -> Iterator[Line]:
     model = named(decision.model, "name", "version")
     facts.append(f"model {model}" if model else "no model recorded")
     if decision.config:
-        facts.append(f"config {decision.config.get('revision') or short_digest(decision.config.get('digest'))}")
+        revision = decision.config.get("revision")
+        facts.append(f"config {revision or short_digest(decision.config.get('digest'))}")
     facts.append(decision.environment)
     yield from _flowing([], facts, width)
     if r.override:
@@ -174,9 +177,11 @@ def _replay(replay: Replay, width: int) -> Iterator[Line]:
     mark, style = _VERDICTS[replay.verdict]
     runtime = replay.runtime_replayed or "no runtime"
     same = replay.runtime_recorded in (None, replay.runtime_replayed)
-    under = f"{runtime} as recorded" if same else f"{runtime}, recorded under {replay.runtime_recorded}"
+    under = (
+        f"{runtime} as recorded" if same else f"{runtime}, recorded under {replay.runtime_recorded}"
+    )
     words = {
-        "bit_exact": f"bit exact: the recorded artifacts on these inputs give these bytes ({under})",
+        "bit_exact": f"bit exact: these artifacts on these inputs give these bytes ({under})",
         "within_ulp": f"within one unit in the last place of the score ({under})",
         "same_outcome": f"same outcome, another score ({under})",
         "diverged": f"diverged ({under})",
@@ -312,7 +317,11 @@ def _evidence(r: Reconstruction, width: int) -> Iterator[Line]:
     integrity = r.integrity
     proof = f"segment {(integrity.segment or '—')[:8]}, leaf {integrity.leaf_index}"
     if integrity.verified is False:
-        yield [Span("proof     ", "bold"), Span("✗ ", "bad"), span(f"{proof}: {integrity.reason}", "bad")]
+        yield [
+            Span("proof     ", "bold"),
+            Span("✗ ", "bad"),
+            span(f"{proof}: {integrity.reason}", "bad"),
+        ]
     else:
         state = "received bytes match" if integrity.verified else "not checked"
         yield [Span("proof     ", "bold"), span(f"{proof}, {state}")]

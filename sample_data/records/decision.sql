@@ -120,7 +120,15 @@ SELECT
                     to_json({'outcome': d.outcome, 'rule': d.rule})
                 )
             ]
-            ELSE []
+            -- The entry was made by these rules; nothing ran, and the record says so.
+            ELSE [
+                step(
+                    'rules', 'rules', 'credit_line_rules', 'r7', d.rules_digest,
+                    d.looked + d.cache_us, d.looked + d.cache_us,
+                    to_json({'config': ec.revision}),
+                    to_json({'outcome': d.outcome, 'rule': d.rule}), how := 'cached'
+                )
+            ]
         END,
         [
             step(

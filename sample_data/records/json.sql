@@ -13,9 +13,9 @@ CREATE OR REPLACE MACRO without_nulls(text) AS replace(
     ',}',
     '}'
 );
-CREATE OR REPLACE MACRO step(name, what, component_, version_, digest_, began, ended, given, gave) AS
+CREATE OR REPLACE MACRO step(name, what, component_, version_, digest_, began, ended, given, gave, how := 'ok') AS
     struct_pack(
         id := name, parent := NULL::VARCHAR, kind := what, component := component_,
         version := version_, digest := digest_, started_at := ts(began), ended_at := ts(ended),
-        inputs := js(given), outputs := js(gave), status := 'ok', error := NULL::VARCHAR
+        inputs := js(given), outputs := js(gave), status := how, error := NULL::VARCHAR
     );
