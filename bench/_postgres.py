@@ -67,8 +67,6 @@ class Server:
             os.mkfifo(pipe)
             columns = "request_id, decision_id, occurred_at, outcome, score"
             copy = f"\\copy {TABLE} ({columns}) FROM '{pipe}' (FORMAT csv)"
-            os.chmod(folder, 0o755)
-            os.chmod(pipe, 0o644)
             client = subprocess.Popen(self._psql(copy), env=ENVIRONMENT, stdout=subprocess.DEVNULL)
             rows = f"SELECT {columns} FROM read_parquet({list(files)})"
             duckdb.sql(f"COPY ({rows}) TO '{pipe}' (FORMAT csv, HEADER false)")

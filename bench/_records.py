@@ -1,8 +1,8 @@
 """Made-up decisions as DuckDB queries: 30 days of a credit line with 30 typed features.
 
-Row ``i`` of ``n`` is the same whenever and in whatever pieces it is made, ids follow from ``i``
-alone, and times rise with ``i``. Values are spread as logged ones are (whole amounts, ratios of four
-places, few categories), since what they look like decides how they parse and compress.
+Row ``i`` of ``n`` is the same in whatever pieces it is made, ids follow from ``i`` alone, and times
+rise with ``i``. Values are spread as logged ones are (whole amounts, ratios of four places, few
+categories), since what they look like decides how they parse and compress.
 """
 
 from __future__ import annotations

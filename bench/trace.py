@@ -55,7 +55,7 @@ def main() -> None:
 def _benchmark(
     lakes: dict[str, Built], folder: Path, arguments: argparse.Namespace, stack: ExitStack
 ) -> dict[str, Any]:
-    small, large = lakes["small"], lakes["large"]
+    large = lakes["large"]
     seed = arguments.seed
     commands: dict[str, Callable[[], Run]] = {
         "import": lambda: _measure.run([PYTHON, "-c", "import duckdb"])
@@ -136,7 +136,7 @@ def _scanner(built: Built, ids: Iterator[tuple[str, str]]) -> Callable[[], Run]:
     def scan() -> Run:
         _, decision = next(ids)
         query = (
-            f"SELECT * FROM read_parquet({files}) "
+            f"SELECT raw FROM read_parquet({files}) "
             f"WHERE request_id = '{decision}' OR decision_id = '{decision}'"
         )
         code = f"import duckdb; print(len(duckdb.sql({query!r}).fetchall()))"

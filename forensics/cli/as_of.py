@@ -31,6 +31,6 @@ def command(time: datetime, decision_point: str | None, lake: Path | None, as_js
         return
     from forensics.report.state import screen
 
-    output.lines(screen(state, output.width()))
+    output.lines(screen(state, output.table_width()))
     if not state.live:
         diagnostics.note("No decision was recorded up to that time.")

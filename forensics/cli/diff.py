@@ -28,4 +28,4 @@ def command(a: str, b: str, lake: Path | None, as_json: bool) -> None:
         return
     from forensics.report.state import difference
 
-    output.lines(difference(found, output.width()))
+    output.lines(difference(found, output.table_width()))

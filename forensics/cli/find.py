@@ -145,6 +145,6 @@ def _table(rows: list[dict[str, Any]], limit: int | None) -> None:
         )
         for row in rows
     ]
-    output.lines(table([head, *body], max(output.width(), 80)))
+    output.lines(table([head, *body], output.table_width()))
     if more:
         diagnostics.note(f"The newest {_LIMIT} are shown; there are more: --limit N, or --json.")

@@ -40,6 +40,11 @@ def width() -> int:
     return shutil.get_terminal_size((100, 40)).columns if is_terminal() else 100
 
 
+def table_width() -> int:
+    """Columns for tables; as many as they need where nobody's screen is concerned."""
+    return max(width(), 80) if is_terminal() else 1_000
+
+
 def text(line: str = "") -> None:
     """One line of plain text."""
     _write(line + "\n")

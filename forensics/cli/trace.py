@@ -64,7 +64,7 @@ def command(
         output.lines(text.screen(reconstruction, output.width()))
         if features:
             output.text()
-            output.lines(text.features(reconstruction, output.width()))
+            output.lines(text.features(reconstruction, output.table_width()))
     if len(found) > 1 and not as_json:
         diagnostics.note(f"{len(found)} decisions bear this id; all are shown.")
     ctx.exit(max(map(_status, found)))

@@ -18,6 +18,7 @@ from forensics.lake.read import ABSENT
 from forensics.records.decision import ExactNumber
 
 _NONE = type(None)
+_NUMBERS = {int, float, ExactNumber}
 
 
 def build(
@@ -89,7 +90,7 @@ def _infer(values: Sequence[Any]) -> str | None:
             return "float64"
         if isinstance(value, str):
             return "string"
-        if isinstance(value, list) and value and set(map(type, value)) <= {int, float}:
+        if isinstance(value, list) and value and set(map(type, value)) <= _NUMBERS:
             return "list<element: double>"
         if value is not None:
             return "json"
@@ -124,6 +125,12 @@ def _column(
         values = [json_text(v) if isinstance(v, (dict, list)) else v for v in values]
     before = set(found.problems)
     name = path.removeprefix("features.")
+    if pa.types.is_string(type_) and int in set(map(type, values)):
+        # Ids and versions may come as bare numbers; a feature that was text and is one is another.
+        for value, row in zip(values, rows, strict=True):
+            if type(value) is int:
+                found.problem(row, changed_type(name, value, "string"))
+        values = [None if type(value) is int else value for value in values]
     array = scalars(values, type_, path, rows, found)
     for row in set(found.problems) - before:
         if found.problems[row].startswith(path):
@@ -134,17 +141,27 @@ def _column(
 def _lists(
     values: Sequence[Any], type_: pa.ListType, path: str, rows: Sequence[int], found: Gathered
 ) -> pa.Array:
-    kept = []
+    kept: list[list[float | None] | None] = []
     for value, row in zip(values, rows, strict=True):
-        good = value is None or (
-            isinstance(value, list) and set(map(type, value)) <= {int, float, _NONE}
-        )
-        if not good:
+        if value is None:
+            kept.append(None)
+        elif isinstance(value, list) and set(map(type, value)) <= {*_NUMBERS, _NONE}:
+            kept.append(_doubles(value, path, row, found))
+        else:
             found.problem(
                 row, changed_type(path.removeprefix("features."), value, "list of float64")
             )
-        kept.append(value if good else None)
+            kept.append(None)
     return pa.array(kept, type_)
+
+
+def _doubles(value: list[Any], path: str, row: int, found: Gathered) -> list[float | None]:
+    """The list's numbers as doubles; as written beside them where one of them cannot be one."""
+    inner = Gathered()
+    doubles = scalars(value, pa.float64(), path, [0] * len(value), inner).to_pylist()
+    if inner.exact:
+        found.keep_exact(row, path, json_text(value))
+    return doubles
 
 
 def changed_type(name: str, value: Any, type_: str, got: str | None = None) -> str:

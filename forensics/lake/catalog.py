@@ -11,7 +11,6 @@ wrong. The catalog can be deleted at any time; the next writer makes it anew.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,8 +96,8 @@ def read(root: Path) -> Catalog:
         }
         runs = tuple(Run(*run) for run in data["runs"])
         known = Catalog(tables, runs, tuple(data["profiles"]), tuple(data["usages"]))
-        there = os.listdir(root / "index")
-        return known if index_files(known).issubset(there) else Catalog()
+        there = {path.name for path in (root / "index").iterdir()}
+        return known if index_files(known) <= there else Catalog()
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Catalog()
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forensics.errors import IntegrityError
-from forensics.lake import tables, writer
+from forensics.lake import read, sql, tables, writer
 from forensics.lake.catalog import DataFile, Table
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import ROW_GROUP_ROWS, conform, read_checked, write_batches
@@ -134,11 +134,37 @@ def _in_time_order(
     follow = all(a.last_us <= b.first_us for a, b in pairwise(group))
     if follow:
         for file in group:
-            yield from conform(read_checked(folder / file.name), schema).to_batches()
+            yield from _widened(read_checked(folder / file.name), schema).to_batches()
         return
-    whole = [conform(read_checked(folder / file.name), schema) for file in group]
+    whole = [_widened(read_checked(folder / file.name), schema) for file in group]
     table = pa.concat_tables(whole)
     keys = pa.table({"time": table[column], "row": pa.array(range(table.num_rows))})
     order = pc.sort_indices(keys, sort_keys=[("time", "ascending"), ("row", "ascending")])
     for start in range(0, len(order), ROW_GROUP_ROWS):
         yield from table.take(order.slice(start, ROW_GROUP_ROWS)).combine_chunks().to_batches()
+
+
+def _widened(records: pa.Table, schema: pa.Schema) -> pa.Table:
+    """``records`` in the merged file's schema; a feature that they lack is absent, which no null says."""
+    new = tables.features_of(schema).keys() - tables.features_of(records.schema).keys()
+    if new and tables.features_of(records.schema):
+        records = _noting_absent(records, sorted(new))
+    return conform(records, schema)
+
+
+def _noting_absent(records: pa.Table, names: list[str]) -> pa.Table:
+    connection = sql.connect()
+    given = pa.table({"exact": records["exact"], "none": records["features"].is_null()})
+    connection.register("given", given)
+    absent = ", ".join(
+        f"{sql.literal(f'features.{name}')}: {sql.literal(read.ABSENT)}" for name in names
+    )
+    # What the record says of a feature itself, e.g. that it was written as null, comes last and wins.
+    exact = connection.sql(
+        f"SELECT CASE WHEN none THEN exact ELSE map_concat(MAP {{{absent}}}, exact) END AS exact "
+        "FROM given"
+    ).to_arrow_table()["exact"]
+    at = records.schema.get_field_index("exact")
+    return records.set_column(
+        at, records.schema.field(at), exact.cast(records.schema.field(at).type)
+    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,14 +36,6 @@ _SCHEMA = pa.schema(
         ("high", pa.float64()),
     ]
 )
-
-_MERGE = """
-SELECT point, feature, day, sum(rows)::BIGINT AS rows, sum(nulls)::BIGINT AS nulls, min(low) AS low,
-       sum(q01 * rows) / sum(rows) AS q01, sum(q50 * rows) / sum(rows) AS q50,
-       sum(q99 * rows) / sum(rows) AS q99, max(high) AS high
-FROM read_parquet({files}) WHERE rows > 0
-GROUP BY ALL ORDER BY point, feature, day
-"""
 
 
 def write(folder: Path, table: str, records: pa.Table) -> str | None:
@@ -79,8 +70,8 @@ def merged(folder: Path, names: tuple[str, ...]) -> tuple[str, ...]:
     """One file instead of many, once there are :data:`_FILES_MAX`. The caller holds the lock."""
     if len(names) < _FILES_MAX:
         return names
-    files = sql.literal([str(folder / name) for name in names])
-    table = sql.connect([folder]).sql(_MERGE.format(files=files)).to_arrow_table().cast(_SCHEMA)
+    merge = sql.query("profile_merge", files=sql.literal([str(folder / name) for name in names]))
+    table = sql.connect([folder]).sql(merge).to_arrow_table().cast(_SCHEMA)
     name = f"profile-{uuid.uuid4().hex}.parquet"
     write_table(table, folder / name)
     sync(folder)
@@ -103,40 +94,3 @@ def _summary(values: pa.Array) -> dict[str, object]:
         bounds = pc.min_max(present).as_py()
         summary |= {"low": bounds["min"], "high": bounds["max"]}
     return summary
-
-
-class Usual(NamedTuple):
-    """What was usual for a feature over some days."""
-
-    days: int
-    rows: int
-    low: float
-    q01: float
-    median: float
-    q99: float
-    high: float
-
-
-def usual(
-    connection: sql.Connection, paths: list[str], point: str, first_day: int, last_day: int
-) -> dict[str, Usual]:
-    """What was usual for each numeric feature of ``point``, by name.
-
-    The median is that of the days' medians, so that one bad day does not move it.
-
-    Args:
-        connection: may read ``paths``.
-        paths: profile files.
-        point: the decision point.
-        first_day: days since 1970, included.
-        last_day: days since 1970, included.
-    """
-    if not paths:
-        return {}
-    merged_ = _MERGE.format(files=sql.literal(paths))
-    rows = connection.execute(
-        f"SELECT feature, count(*), sum(rows), min(low), median(q01), median(q50), median(q99), "
-        f"max(high) FROM ({merged_}) WHERE point = {sql.literal(point)} "
-        f"AND day BETWEEN {first_day} AND {last_day} GROUP BY feature"
-    ).fetchall()
-    return {row[0]: Usual(*row[1:]) for row in rows}

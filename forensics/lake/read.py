@@ -136,7 +136,9 @@ def _features(
 
 
 def _number(value: Any, written: str | None) -> Any:
-    return ExactNumber(written) if written is not None else value
+    if written is None:
+        return value
+    return loads(written) if written.startswith("[") else ExactNumber(written)
 
 
 def _typed(name: str, value: Any) -> Any:

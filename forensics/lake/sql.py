@@ -34,6 +34,12 @@ def connect(folders: Iterable[Path] = (), *, threads: int | None = None) -> Conn
     return connection
 
 
+def query(name: str, **parts: str) -> str:
+    """The text of ``queries/<name>.sql`` with ``parts``, SQL themselves, put in for ``{names}``."""
+    text = (Path(__file__).parent / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+    return text.format(**parts)
+
+
 def literal(value: str | int | float | Iterable[str]) -> str:
     """``value`` as an SQL literal: text quoted, a collection of text as a list."""
     if isinstance(value, str):

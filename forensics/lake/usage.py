@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -34,54 +33,6 @@ _SCHEMA = pa.schema(
     ]
 )
 
-_SUMMARISE = """
-WITH seen AS (
-    SELECT coalesce(environment, 'production') AS environment, epoch_us(occurred_at) AS moment,
-           model, config, steps
-    FROM records
-), used AS (
-    SELECT environment, moment, 'model' AS kind, model.name AS name, model.version AS version,
-           model.digest AS digest FROM seen WHERE model IS NOT NULL
-    UNION ALL
-    SELECT environment, moment, 'config', config.name, config.revision, config.digest
-    FROM seen WHERE config IS NOT NULL
-    UNION ALL
-    SELECT environment, moment, step.kind, step.component, step.version, step.digest
-    FROM (SELECT environment, moment, unnest(steps) AS step FROM seen)
-    WHERE step.kind <> 'model' AND (step.digest IS NOT NULL OR step.version IS NOT NULL)
-    UNION ALL
-    SELECT environment, moment, 'decisions', NULL, NULL, NULL FROM seen
-)
-SELECT {point} AS point, environment, kind, name, version, digest,
-       (moment // 3600000000)::INTEGER AS hour, count(*) AS decisions, min(moment) AS first_us,
-       max(moment) AS last_us
-FROM used GROUP BY ALL
-"""
-
-_MERGE = """
-SELECT point, environment, kind, name, version, digest, hour, sum(decisions)::BIGINT AS decisions,
-       min(first_us) AS first_us, max(last_us) AS last_us
-FROM read_parquet({files}) GROUP BY ALL ORDER BY hour, point, environment, kind
-"""
-
-
-class Usage(NamedTuple):
-    """One component version in one hour of one environment of one decision point.
-
-    ``kind`` is ``model``, ``config``, a step's kind, or ``decisions``: the count of them all.
-    """
-
-    point: str
-    environment: str
-    kind: str
-    name: str | None
-    version: str | None
-    digest: str | None
-    hour: int
-    decisions: int
-    first_us: int
-    last_us: int
-
 
 def write(folder: Path, table: str, records: pa.Table) -> str | None:
     """Count what ``records``, a table of decisions, used; the new file's name."""
@@ -91,7 +42,7 @@ def write(folder: Path, table: str, records: pa.Table) -> str | None:
     wanted = ["environment", "occurred_at", "model", "config", "steps"]
     connection.register("records", records.select(wanted))
     point = sql.literal(table.split("/", 1)[1])
-    return _write(folder, connection, _SUMMARISE.format(point=point))
+    return _write(folder, connection, sql.query("usage_count", point=point))
 
 
 def merged(folder: Path, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -99,21 +50,7 @@ def merged(folder: Path, names: tuple[str, ...]) -> tuple[str, ...]:
     if len(names) < _FILES_MAX:
         return names
     files = sql.literal([str(folder / name) for name in names])
-    return (_write(folder, sql.connect([folder]), _MERGE.format(files=files)),)
-
-
-def load(
-    connection: sql.Connection, paths: list[str], *, until_us: int, point: str | None = None
-) -> list[Usage]:
-    """All usage that began by ``until_us``, oldest first."""
-    if not paths:
-        return []
-    condition = f" AND point = {sql.literal(point)}" if point else ""
-    query = (
-        f"SELECT * FROM ({_MERGE.format(files=sql.literal(paths))}) "
-        f"WHERE first_us <= {until_us}{condition} ORDER BY first_us"
-    )
-    return [Usage(*row) for row in connection.execute(query).fetchall()]
+    return (_write(folder, sql.connect([folder]), sql.query("usage_merge", files=files)),)
 
 
 def _write(folder: Path, connection: sql.Connection, query: str) -> str:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from forensics.lake import usage
+from forensics.lake import summaries
 from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
-from forensics.lake.usage import Usage
+from forensics.lake.summaries import Usage
 from forensics.reconstruct.changes import Change, before
 
 HOUR_US = 3_600_000_000
@@ -92,7 +92,7 @@ def as_of(
     """The state at ``time``."""
     at = to_micros(time)
     paths = [str(snapshot.root / "index" / name) for name in snapshot.known.usages]
-    seen = usage.load(snapshot.connection, paths, until_us=at, point=decision_point)
+    seen = summaries.in_use(snapshot.connection, paths, until_us=at, point=decision_point)
     announced = before(snapshot, time, decision_point=decision_point, limit=None)
     live = [
         line

@@ -40,14 +40,18 @@ class Change:
     reason: str | None
 
     @property
-    def statement(self) -> str:
-        """The change in words: ``model pd v1 → v2, scheduled retrain``."""
+    def step(self) -> str:
+        """What became what: ``deploy pd v1 → v2``."""
         before, after = self.from_version or "", self.to_version or ""
         if not (before or after):
             before, after = _short(self.from_digest), _short(self.to_digest)
         step = f"{before} → {after}" if before and after else after or before
-        reason = f", {self.reason}" if self.reason else ""
-        return f"{self.kind} {self.component} {step}".strip() + reason
+        return f"{self.kind} {self.component} {step}".strip()
+
+    @property
+    def statement(self) -> str:
+        """The change in words: ``deploy pd v1 → v2, scheduled retrain``."""
+        return f"{self.step}, {self.reason}" if self.reason else self.step
 
     def to_dict(self) -> dict[str, Any]:
         """This as a plain mapping."""

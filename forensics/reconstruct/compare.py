@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forensics.lake import profile, read
+from forensics.lake import read, summaries
 from forensics.lake.snapshot import Snapshot
 from forensics.reconstruct.diff import Diff, diff
 from forensics.reconstruct.trace import USUAL_DAYS, decisions, not_found
@@ -17,7 +17,7 @@ def compare(snapshot: Snapshot, a: str, b: str) -> Diff:
     """
     first, second = _one(snapshot, a), _one(snapshot, b)
     day = read.to_micros(first.occurred_at) // 86_400_000_000
-    usual = profile.usual(
+    usual = summaries.usual(
         snapshot.connection,
         [str(snapshot.root / "index" / name) for name in snapshot.known.profiles],
         first.decision_point,

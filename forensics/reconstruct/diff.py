@@ -8,18 +8,23 @@ from datetime import datetime
 from typing import Any
 
 from forensics.records.decision import Decision
-
-_MISSING = "missing"
+from forensics.reconstruct.reconstruction import Evidence
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One fact that is not the same in both; None on a side where it was not recorded."""
+    """One fact that is not the same in both.
+
+    A value that is None may have been recorded so; ``a_evidence`` and ``b_evidence`` tell that from
+    one that was not recorded.
+    """
 
     section: str
     name: str
     a: Any
     b: Any
+    a_evidence: Evidence
+    b_evidence: Evidence
     #: How much of the feature's usual spread lies between them, for numeric features.
     distance: float | None = None
 
@@ -30,6 +35,8 @@ class Difference:
             "name": self.name,
             "a": self.a,
             "b": self.b,
+            "a_evidence": self.a_evidence,
+            "b_evidence": self.b_evidence,
             "distance": self.distance,
         }
 
@@ -72,13 +79,16 @@ def diff(a: Decision, b: Decision, spreads: Mapping[str, float] | None = None) -
         same[section] = 0
         for name in dict.fromkeys((*left, *right)):
             x, y = left.get(name), right.get(name)
-            if _equal(x, y):
+            known: list[Evidence] = [
+                "recorded" if name in side else "missing" for side in (left, right)
+            ]
+            if _equal(x, y) and known[0] == known[1]:
                 same[section] += 1
                 continue
             distance = None
             if section == "features":
                 distance = _distance(x, y, (spreads or {}).get(name))
-            differences.append(Difference(section, name, x, y, distance))
+            differences.append(Difference(section, name, x, y, known[0], known[1], distance))
     order = [section for section, _, _ in _sections(a, b)]
     differences.sort(key=lambda d: (order.index(d.section), -(d.distance or 0.0)))
     return Diff(a, b, tuple(differences), same)
@@ -98,17 +108,19 @@ def _sections(
 
 
 def _result(decision: Decision) -> dict[str, Any]:
-    return {
-        "decision_point": decision.decision_point,
-        "environment": decision.environment,
-        "outcome": decision.outcome,
-        "score": decision.score,
-        "threshold": decision.threshold,
-        "consumer.received": decision.consumer.get("received"),
-        "consumer.action": decision.consumer.get("action"),
-        "region": decision.other.get("region"),
-        "replica": decision.other.get("replica"),
-    }
+    return _present(
+        {
+            "decision_point": decision.decision_point,
+            "environment": decision.environment,
+            "outcome": decision.outcome,
+            "score": decision.score,
+            "threshold": decision.threshold,
+            "consumer.received": decision.consumer.get("received"),
+            "consumer.action": decision.consumer.get("action"),
+            "region": decision.other.get("region"),
+            "replica": decision.other.get("replica"),
+        }
+    )
 
 
 def _config(decision: Decision) -> dict[str, Any]:
@@ -125,7 +137,7 @@ def _sources(decision: Decision) -> dict[str, Any]:
         view = source.get("view") or source.get("dataset") or "?"
         for key in ("dataset", "event_time", "status", "job", "run_id"):
             facts[f"{view}.{key}"] = source.get(key)
-    return facts
+    return _present(facts)
 
 
 def _path(decision: Decision) -> dict[str, Any]:
@@ -138,7 +150,12 @@ def _path(decision: Decision) -> dict[str, Any]:
         outputs = step.get("outputs")
         if isinstance(outputs, dict):
             facts |= {f"{name}.outputs.{key}": value for key, value in outputs.items()}
-    return facts
+    return _present(facts)
+
+
+def _present(facts: dict[str, Any]) -> dict[str, Any]:
+    """Without what was not recorded; only features tell a recorded null from an absent one."""
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _flat(group: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from forensics.errors import ForensicsError
-from forensics.lake.profile import Usual
+from forensics.lake.summaries import Usual
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.reconstruction import Finding, Severity
 from forensics.records.decision import Decision

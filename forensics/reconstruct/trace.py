@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from forensics.errors import ForensicsError, NotFoundError, ReplayError
 from forensics.integrity.leaf import leaf_hash
-from forensics.lake import profile, read
+from forensics.lake import read, summaries
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.snapshot import Location, Snapshot
 from forensics.reconstruct import changes as changes_
@@ -203,9 +203,9 @@ def _plain(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in kept}
 
 
-def _usual(snapshot: Snapshot, decision: Decision) -> dict[str, profile.Usual]:
+def _usual(snapshot: Snapshot, decision: Decision) -> dict[str, summaries.Usual]:
     day = read.to_micros(decision.occurred_at) // 86_400_000_000
-    return profile.usual(
+    return summaries.usual(
         snapshot.connection,
         [str(snapshot.root / "index" / name) for name in snapshot.known.profiles],
         decision.decision_point,

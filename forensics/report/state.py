@@ -66,11 +66,12 @@ def difference(diff: Diff, width: int) -> list[Line]:
                 break
             section = item.section
         apart = f"{number_words(item.distance, 2)} × usual spread" if item.distance else ""
-        group.append((item.name, _shown(item.a), _shown(item.b), apart))
+        a, b = (_shown(*side) for side in ((item.a, item.a_evidence), (item.b, item.b_evidence)))
+        group.append((item.name, a, b, apart))
     if not diff.differences:
         lines += [[], [Span("Nothing that was recorded differs.")]]
     return lines
 
 
-def _shown(value: object) -> str:
-    return "—" if value is None else value_words(value)
+def _shown(value: object, evidence: str) -> str:
+    return "not recorded" if evidence == "missing" else value_words(value)

@@ -208,11 +208,15 @@ def _changes(r: Reconstruction, width: int) -> Iterator[Line]:
     yield [Span("changed before this decision", "bold")]
     for change in r.changes[:_CHANGES_SHOWN]:
         age = age_words(r.decision.occurred_at - change.occurred_at)
-        text = change.statement
-        if change.features:
-            fed = [name for name in change.features if name in r.decision.features]
-            text += f" · feeds {len(fed)} of its features"
-        yield [Span(f"  {age:>8}  ", "dim"), span(text)]
+        fed = [name for name in change.features if name in r.decision.features]
+        feeds = f" · feeds {len(fed)} of its features" if fed else ""
+        reason = f" · {change.reason}" if change.reason else ""
+        yield [
+            Span(f"  {age:>8}  ", "dim"),
+            span(change.step),
+            span(feeds, "warn"),
+            span(reason, "dim"),
+        ]
     rest = len(r.changes) - _CHANGES_SHOWN
     if rest > 0:
         yield [Span(f"            and {rest} earlier: forensics as-of, or --json", "dim")]
