@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from forensics.records.decision import Decision
 from forensics.reconstruct.reconstruction import Evidence
+from forensics.records.decision import Decision
 
 
 @dataclass(frozen=True, slots=True)

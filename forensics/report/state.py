@@ -66,8 +66,10 @@ def difference(diff: Diff, width: int) -> list[Line]:
                 break
             section = item.section
         apart = f"{number_words(item.distance, 2)} × usual spread" if item.distance else ""
-        a, b = (_shown(*side) for side in ((item.a, item.a_evidence), (item.b, item.b_evidence)))
-        group.append((item.name, a, b, apart))
+        left, right = (
+            _shown(*side) for side in ((item.a, item.a_evidence), (item.b, item.b_evidence))
+        )
+        group.append((item.name, left, right, apart))
     if not diff.differences:
         lines += [[], [Span("Nothing that was recorded differs.")]]
     return lines

@@ -35,7 +35,7 @@ def number_words(value: float, digits: int = 4) -> str:
         return f"{value:,.0f}"
     if abs(value) < 1e-4:
         return f"{value:.{digits - 1}g}"
-    return f"{value:.{digits}g}"
+    return f"{value:,.{digits}g}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def value_words(value: Any) -> str:
