@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forensics.ingest.assemble import KEPT_TYPES, KINDS, bad_point, is_point, unknown_kind
-from forensics.ingest.columns import Gathered, check_rules
+from forensics.ingest.columns import Gathered, beyond_calendar, check_rules
 from forensics.ingest.features import changed_type
 from forensics.ingest.interface import Options, Parsed, Reject
 from forensics.integrity.leaf import HEADER, LEAF_PREFIX, SALT_BYTES
@@ -58,7 +59,8 @@ def take_in(
             _reject(parsed, range(group.num_rows), lines, raw, [reason] * group.num_rows)
             continue
         table = table_of(kind, point or "")
-        built, found = _table(name, table, group, known.get(table, {}), lines, raw)
+        reading = replace(options, from_columns=True).to_text()
+        built, found = _table(name, reading, table, group, known.get(table, {}), lines, raw)
         bad = sorted(found.problems)
         _reject(parsed, bad, lines, raw, [found.problems[row] for row in bad])
         if bad:
@@ -71,6 +73,7 @@ def take_in(
 
 def _table(
     name: str,
+    reading: str | None,
     table: str,
     group: pa.Table,
     known: dict[str, str],
@@ -102,7 +105,7 @@ def _table(
             for row in rows:
                 found.problem(row, f"features is a column of {features.type}, expected a struct")
     unknown = [n for n in group.schema.names if n not in columns and n not in _NOT_EXTRA]
-    columns |= _kept(name, group, unknown, lines, raw, found)
+    columns |= _kept(name, reading, group, unknown, lines, raw, found)
     return pa.table(columns), found
 
 
@@ -160,6 +163,11 @@ def _times(given: pa.Array, path: str, rows: Sequence[int], found: Gathered) -> 
         return timestamps(given.to_pylist(), path, rows, found)
     if pa.types.is_timestamp(type_) and type_.tz is not None:
         times = given.cast(TIMESTAMP, safe=False)
+        beyond = beyond_calendar(times)
+        if beyond.true_count:
+            for position in pc.indices_nonzero(beyond).to_pylist():
+                found.problem(rows[position], f"{path} is beyond the years 1 to 9999")
+            times = pc.if_else(beyond, pa.scalar(None, TIMESTAMP), times)
         if type_.unit == "ns":
             lost = pc.not_equal(times.cast(type_), given)
             for position in pc.indices_nonzero(pc.fill_null(lost, False)).to_pylist():
@@ -235,6 +243,7 @@ def _as_doubles(values: pa.Array, path: str, found: Gathered) -> pa.Array:
 
 def _kept(
     name: str,
+    reading: str | None,
     group: pa.Table,
     unknown: list[str],
     lines: pa.Array,
@@ -259,6 +268,7 @@ def _kept(
         "segment": pa.nulls(count, pa.string()),
         "leaf_index": pa.nulls(count, pa.int64()),
         "source": pc.binary_join_element_wise(f"{name}#", lines.cast(pa.string()), ""),
+        "reading": pa.repeat(pa.scalar(reading, pa.string()), count),
         "ingested_at": pa.repeat(now, count),
         "exact": exact,
         "extra": _extra(group, unknown),

@@ -48,10 +48,8 @@ def assemble(
     """
     parsed = Parsed()
     groups: dict[str, list[Numbered]] = {}
-    renamed = _renamer(options)
     for line, raw, record in records:
-        if renamed:
-            record = renamed(record)
+        record = options.renamed(record)
         kind = record.get("record") or kind_of(record)
         if kind not in KINDS:
             parsed.rejects.append(Reject(line, unknown_kind(kind), raw))
@@ -62,7 +60,7 @@ def assemble(
             continue
         groups.setdefault(table_of(str(kind), str(point)), []).append((line, raw, record))
     for table, group in groups.items():
-        built = _table(name, table, group, known.get(table, {}), parsed.rejects)
+        built = _table(name, table, options, group, known.get(table, {}), parsed.rejects)
         if built.num_rows:
             parsed.tables[table] = built
     return parsed
@@ -79,6 +77,7 @@ def kind_of(record: dict[str, Any]) -> str:
 def _table(
     name: str,
     table: str,
+    options: Options,
     group: list[Numbered],
     known: dict[str, str],
     rejects: list[Reject],
@@ -116,7 +115,7 @@ def _table(
         for row, record in enumerate(records):
             for field_name in unknown & record.keys():
                 found.extra.setdefault(row, {})[field_name] = record[field_name]
-    columns |= _kept(name, group, found)
+    columns |= _kept(name, options, group, found)
     result = pa.table(columns)
     if found.problems:
         for row, reason in sorted(found.problems.items()):
@@ -137,7 +136,9 @@ def _with_both_ids(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _kept(name: str, group: list[Numbered], found: Gathered) -> dict[str, pa.Array]:
+def _kept(
+    name: str, options: Options, group: list[Numbered], found: Gathered
+) -> dict[str, pa.Array]:
     """The columns that the lake adds; ``segment`` and ``leaf_index`` are filled in when staged."""
     count = len(group)
     random = os.urandom(SALT_BYTES * count)
@@ -159,6 +160,7 @@ def _kept(name: str, group: list[Numbered], found: Gathered) -> dict[str, pa.Arr
         "segment": pa.nulls(count, pa.string()),
         "leaf_index": pa.nulls(count, pa.int64()),
         "source": pa.array([f"{name}#{line}" for line, _, _ in group], pa.string()),
+        "reading": pa.repeat(pa.scalar(options.to_text(), pa.string()), count),
         "ingested_at": pa.repeat(now, count),
         "exact": exact,
         "extra": extra,
@@ -202,33 +204,3 @@ def _missing(name: str, record: dict[str, Any]) -> str:
     near = [key for low, key in folded.items() if low.endswith(name.split("_")[0])]
     hint = f"; --map {name}={near[0]} if that is it" if near else ""
     return f"{name} is missing{hint}"
-
-
-def _renamer(options: Options) -> Any:
-    """A function that gives a record the contract's field names; None when none is needed."""
-    if not options.paths and not options.constants:
-        return None
-
-    def renamed(record: dict[str, Any]) -> dict[str, Any]:
-        result = dict(record)
-        for field, path in options.paths:
-            value: Any = record.get(path)
-            if value is None:
-                value = record
-                for part in path.split("."):
-                    value = value.get(part) if isinstance(value, dict) else None
-            result.pop(path.split(".")[0], None)
-            _put(result, field, value)
-        for field, constant in options.constants:
-            _put(result, field, constant)
-        return result
-
-    return renamed
-
-
-def _put(record: dict[str, Any], field: str, value: Any) -> None:
-    *groups, last = field.split(".")
-    for group in groups:
-        inner = record.get(group)
-        record[group] = record = dict(inner) if isinstance(inner, dict) else {}
-    record[last] = value

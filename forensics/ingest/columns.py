@@ -252,9 +252,12 @@ def timestamps(values: Sequence[Any], path: str, rows: Sequence[int], found: Gat
     """A column of times in UTC from ISO 8601 texts that name a zone."""
     if set(map(type, values)) <= {str, _NONE}:
         try:
-            return pa.array(values, pa.string()).cast(TIMESTAMP)
+            array = pa.array(values, pa.string()).cast(TIMESTAMP)
         except (pa.ArrowInvalid, UnicodeEncodeError):
             pass  # some form that Arrow does not read at once
+        else:
+            if not beyond_calendar(array).true_count:
+                return array
     converted: list[datetime | None] = []
     for value, row in zip(values, rows, strict=True):
         try:
@@ -263,6 +266,17 @@ def timestamps(values: Sequence[Any], path: str, rows: Sequence[int], found: Gat
             found.problem(row, str(bad))
             converted.append(None)
     return pa.array(converted, TIMESTAMP)
+
+
+#: Midnight of the year 1, and the end of the year 9999, in microseconds from 1970.
+_YEARS_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+
+
+def beyond_calendar(times: pa.Array) -> pa.BooleanArray:
+    """For each time whether it lies beyond the years 1 to 9999, where a datetime cannot follow."""
+    micros = times.cast(pa.int64())
+    low, high = _YEARS_US
+    return pc.fill_null(pc.or_(pc.less(micros, low), pc.greater(micros, high)), False)
 
 
 def _instant(value: Any, path: str, row: int, found: Gathered) -> datetime:

@@ -14,8 +14,7 @@ import pyarrow as pa
 
 from forensics.ingest.columns import Gathered, json_text, said, scalars
 from forensics.ingest.decode import printable
-from forensics.lake.read import ABSENT
-from forensics.records.decision import ExactNumber
+from forensics.records.decision import ABSENT, ExactNumber
 
 _NONE = type(None)
 _NUMBERS = {int, float, ExactNumber}

@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
+from forensics.records.reading import NO_OPTIONS as NO_OPTIONS
+from forensics.records.reading import Options as Options
+
 
 class Chunk(NamedTuple):
     """A piece of a source that one worker turns into staged files.
@@ -37,21 +40,6 @@ class Parsed:
 
     tables: dict[str, pa.Table] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to read a source whose fields have other names.
-
-    ``paths`` maps a field of the contract to a dotted path in the source's records; ``constants``
-    gives a field the same value in every record.
-    """
-
-    paths: tuple[tuple[str, str], ...] = ()
-    constants: tuple[tuple[str, str], ...] = ()
-
-
-NO_OPTIONS = Options()
 
 
 class Parser(Protocol):

@@ -54,7 +54,8 @@ def load(root: Path, identifier: str | None = None) -> list[Kept]:
         NotFoundError: when there is no such record.
     """
     done = _resolved(root)
-    items = [item for item in _all(root) if item.id not in done]
+    # A file that has grown is met with its old bad lines too: one record, kept in two files.
+    items = list({item.id: item for item in _all(root) if item.id not in done}.values())
     if identifier is None:
         return items
     found = [item for item in items if item.id == identifier]

@@ -19,11 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forensics.errors import IntegrityError
-from forensics.lake import read, sql, tables, writer
+from forensics.lake import sql, tables, writer
 from forensics.lake.catalog import DataFile, Table
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import ROW_GROUP_ROWS, conform, read_checked, write_batches
 from forensics.lake.snapshot import take
+from forensics.records.decision import ABSENT
 
 #: Files are merged until one holds about this many records, or takes this much memory to sort.
 TARGET_ROWS = 1_000_000
@@ -157,7 +158,7 @@ def _noting_absent(records: pa.Table, names: list[str]) -> pa.Table:
     given = pa.table({"exact": records["exact"], "none": records["features"].is_null()})
     connection.register("given", given)
     absent = ", ".join(
-        f"{sql.literal(f'features.{name}')}: {sql.literal(read.ABSENT)}" for name in names
+        f"{sql.literal(f'features.{name}')}: {sql.literal(ABSENT)}" for name in names
     )
     # What the record says of a feature itself, e.g. that it was written as null, comes last and wins.
     exact = connection.sql(

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from forensics.errors import IntegrityError
 from forensics.lake.files import sync
 
-#: One row is fetched by decoding its row group; larger groups compress little better.
-ROW_GROUP_ROWS = 32_768
+#: One row is fetched by decoding its row group; larger groups compress little better, and smaller
+#: ones make the footer, which every look-up parses, as large as they save.
+ROW_GROUP_ROWS = 8_192
 
 #: Nearly unique values gain nothing from a dictionary and pay for building it.
 _UNIQUE = frozenset(

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+from forensics.errors import IntegrityError
+from forensics.integrity.leaf import leaf_hash
 from forensics.lake import sql
 from forensics.lake.snapshot import Location, Snapshot
-from forensics.records.decision import Decision, ExactNumber
+from forensics.records.decision import Decision
 from forensics.records.jsontext import loads
+from forensics.records.reading import Options
 
-_PARTS = frozenset(field.name for field in fields(Decision)) | {
-    "segment", "leaf_index", "salt", "leaf", "source", "ingested_at", "exact"
-}  # fmt: skip
-_SEALED = ("segment", "leaf_index", "salt", "leaf", "source", "ingested_at")
+_PARTS = frozenset(field.name for field in fields(Decision)) | {"record", "schema"}
+_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _TIMES = frozenset(
     ("occurred_at", "recorded_at", "written_at", "at", "event_time", "started_at", "ended_at",
      "arrived_at", "expires_at", "ingested_at")
@@ -24,9 +25,6 @@ _TIMES = frozenset(
 #: Fields that hold JSON of any shape, as text.
 _JSON = frozenset(("values", "calls", "inputs", "outputs", "detail"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-#: What ``exact`` says of a feature that its record does not have at all.
-ABSENT = "absent"
 
 
 def from_micros(micros: int) -> datetime:
@@ -39,67 +37,131 @@ def to_micros(time: datetime) -> int:
     return (time - _EPOCH) // timedelta(microseconds=1)
 
 
-def rows(snapshot: Snapshot, locations: Iterable[Location]) -> list[dict[str, Any]]:
-    """The records at ``locations``, each as a mapping by column name, without their received bytes.
+class Kept(NamedTuple):
+    """One record as the lake keeps it.
 
-    Times are datetimes, ``salt`` and ``leaf`` bytes, fields that hold JSON are parsed, and what was
-    not recorded is left out.
+    ``record`` has the contract's names, with times as datetimes; what was not recorded is absent.
+    ``verified`` says whether its received bytes are the ones that its leaf commits to; None where
+    another program wrote the record, without bytes and leaf.
+    """
+
+    location: Location
+    record: dict[str, Any]
+    sealed: dict[str, Any]
+    extra: dict[str, Any]
+    verified: bool | None
+
+
+#: The columns that the lake adds to a record, as SQL.
+_KEPT = {
+    "raw": "raw",
+    "salt": "salt",
+    "leaf": "leaf",
+    "segment": "segment",
+    "leaf_index": "leaf_index",
+    "source": "source",
+    "ingested_at": "epoch_us(ingested_at)",
+    "reading": "reading",
+    "extra": "extra",
+}
+_AS_COLUMNS = Options(from_columns=True).to_text() or ""
+
+
+def records(snapshot: Snapshot, locations: Iterable[Location]) -> list[Kept]:
+    """The records at ``locations``.
+
+    They are read from their received bytes, which are checked against their leaves, and not from
+    the typed columns beside them: those are for scanning many, and a flipped bit in them would pass
+    unseen. It is also several times faster, since one column is decoded instead of a hundred.
+
+    Raises:
+        IntegrityError: when received bytes cannot be read at all.
     """
     by_file: dict[tuple[str, str], list[int]] = {}
     for location in locations:
         by_file.setdefault((location.table, location.file), []).append(location.row)
-    records = []
+    found = []
     for (table, file), numbers in by_file.items():
         path = sql.literal(str(snapshot.root / table / file))
-        result = snapshot.connection.execute(
-            "SELECT to_json(COLUMNS(* EXCLUDE (raw, salt, leaf, file_row_number)))::VARCHAR, "
-            "to_json(hex(salt)) AS salt, to_json(hex(leaf)) AS leaf "
-            f"FROM read_parquet({path}, file_row_number = true) "
+        source = (
+            f"FROM read_parquet({path}, file_row_number = true) AS records "
             f"WHERE file_row_number IN ({', '.join(map(str, numbers))})"
         )
-        names = [column[0] for column in result.description]
-        for values in result.fetchall():
-            record = {
-                name: _typed(name, json.loads(text))
-                for name, text in zip(names, values, strict=True)
-                if text is not None and text != "null"
-            }
-            for name in ("salt", "leaf"):
-                record[name] = bytes.fromhex(record[name])
-            records.append(record)
-    return records
+        for row, *values in _fetch(snapshot.connection, source):
+            kept = dict(zip(_KEPT, values, strict=True))
+            found.append(_kept(Location(table, file, row), kept))
+    return found
 
 
-def received_bytes(snapshot: Snapshot, location: Location) -> bytes:
-    """The exact bytes that the record at ``location`` was received as."""
-    path = sql.literal(str(snapshot.root / location.table / location.file))
-    ((raw,),) = snapshot.connection.execute(
-        f"SELECT raw FROM read_parquet({path}, file_row_number = true) "
-        f"WHERE file_row_number = {location.row}"
-    ).fetchall()
-    return bytes(raw)
+def _fetch(connection: sql.Connection, source: str) -> list[tuple[Any, ...]]:
+    try:
+        columns = ", ".join(_KEPT.values())
+        return connection.execute(f"SELECT file_row_number, {columns} {source}").fetchall()
+    except sql.SqlError:
+        # A file that another program appended: it may lack any of the columns that the lake adds.
+        described = connection.execute(f"DESCRIBE SELECT * {source}").fetchall()
+        names = {row[0] for row in described}
+        columns = ", ".join(
+            column if name in names else f"NULL AS {name}" for name, column in _KEPT.items()
+        )
+        if "raw" not in names:
+            columns = columns.replace("NULL AS raw", "to_json(records)::VARCHAR::BLOB AS raw")
+            columns = columns.replace("NULL AS reading", f"{sql.literal(_AS_COLUMNS)} AS reading")
+        return connection.execute(f"SELECT file_row_number, {columns} {source}").fetchall()
 
 
-def decision(record: dict[str, Any], types: dict[str, str]) -> Decision:
-    """A decision from its row.
+def _kept(location: Location, kept: dict[str, Any]) -> Kept:
+    raw, reading, extra = (kept.pop(name) for name in ("raw", "reading", "extra"))
+    salt, leaf, received = kept["salt"], kept["leaf"], kept["ingested_at"]
+    kept["ingested_at"] = from_micros(received) if received is not None else None
+    return Kept(
+        location,
+        _record(raw, Options.from_text(reading)),
+        kept,
+        loads(extra) if extra else {},
+        leaf_hash(salt, raw) == leaf if salt and leaf else None,
+    )
+
+
+def _record(raw: bytes, options: Options) -> dict[str, Any]:
+    try:
+        record = loads(raw.decode())
+    except ValueError as error:
+        raise IntegrityError(
+            "The received bytes of a record cannot be read.", str(error), "Restore the file."
+        ) from error
+    record = options.renamed(record)
+    if record.get("decision_id") is None:
+        record["decision_id"] = record.get("request_id")
+    if record.get("request_id") is None:
+        record["request_id"] = record["decision_id"]
+    return {
+        name: value if name == "features" else _typed(name, value, options.from_columns)
+        for name, value in record.items()
+        if value is not None
+    }
+
+
+def decision(kept: Kept, types: dict[str, str]) -> Decision:
+    """A decision from its record.
 
     Args:
-        record: one of :func:`rows`, from a table of decisions.
+        kept: one of :func:`records`, from a table of decisions.
         types: the decision point's feature types by name.
     """
-    exact: dict[str, str] = record.get("exact") or {}
+    record = kept.record
     return Decision(
         decision_point=record["decision_point"],
-        decision_id=record["decision_id"],
-        request_id=record["request_id"],
+        decision_id=str(record["decision_id"]),
+        request_id=str(record["request_id"]),
         occurred_at=record["occurred_at"],
-        outcome=record["outcome"],
+        outcome=str(record["outcome"]),
         environment=record.get("environment", "production"),
-        score=_number(record.get("score"), exact.get("score")),
+        score=_number(record.get("score")),
         score_dtype=record.get("score_dtype"),
         score_bytes=bytes.fromhex(record["score_bytes"]) if "score_bytes" in record else None,
-        threshold=_number(record.get("threshold"), exact.get("threshold")),
-        features=_features(record.get("features") or {}, types, exact),
+        threshold=_number(record.get("threshold")),
+        features=_features(record.get("features") or {}, types),
         feature_types=types,
         model=record.get("model") or {},
         config=record.get("config") or {},
@@ -113,44 +175,43 @@ def decision(record: dict[str, Any], types: dict[str, str]) -> Decision:
         feature_sources=tuple(record.get("feature_sources") or ()),
         steps=tuple(record.get("steps") or ()),
         candidates=tuple(record.get("candidates") or ()),
-        other={name: value for name, value in record.items() if name not in _PARTS},
-        extra=loads(record["extra"]) if "extra" in record else {},
-        sealed={name: record[name] for name in _SEALED if name in record},
+        other={
+            name: value
+            for name, value in record.items()
+            if name not in _PARTS and name not in kept.extra
+        },
+        extra=kept.extra,
+        sealed=kept.sealed,
     )
 
 
-def _features(
-    values: dict[str, Any], types: dict[str, str], exact: dict[str, str]
-) -> dict[str, Any]:
-    """Features as written: exact numbers instead of rounded ones, absent ones left out."""
-    features: dict[str, Any] = {}
-    for name, value in values.items():
-        written = exact.get(f"features.{name}")
-        if written != ABSENT:
-            features[name] = _number(value, written) if written != "null" else None
-    for path, written in exact.items():
-        name = path.removeprefix("features.")
-        if path != name and name not in values and written != ABSENT:
-            features[name] = None  # a feature that so far was nothing but null
-    return features
+def _features(values: dict[str, Any], types: dict[str, str]) -> dict[str, Any]:
+    """Features in the order of their types, those without one last."""
+    order = {name: at for at, name in enumerate(types)}
+    return {
+        name: _number(value) if types.get(name) == "float64" else value
+        for name, value in sorted(values.items(), key=lambda item: order.get(item[0], len(order)))
+    }
 
 
-def _number(value: Any, written: str | None) -> Any:
-    if written is None:
-        return value
-    return loads(written) if written.startswith("[") else ExactNumber(written)
+def _number(value: Any) -> Any:
+    """A number; not-a-number and the infinities may have been written as text."""
+    return _NON_FINITE.get(value, value) if type(value) is str else value
 
 
-def _typed(name: str, value: Any) -> Any:
-    """``value`` with times and JSON texts within it made what they stand for, nulls left out."""
+def _typed(name: str, value: Any, from_columns: bool) -> Any:
+    """``value`` with times within it as datetimes and nulls left out."""
+    if name in _JSON:
+        is_text = from_columns and isinstance(value, str)
+        return loads(value) if is_text else value
     if isinstance(value, str):
-        if name in _TIMES:
-            return datetime.fromisoformat(value)
-        return loads(value) if name in _JSON else value
-    if name in ("features", "exact", "attributions"):
+        return datetime.fromisoformat(value).astimezone(UTC) if name in _TIMES else value
+    if name == "attributions":
         return value  # names in here are the user's, not the contract's
     if isinstance(value, dict):
-        return {key: _typed(key, item) for key, item in value.items() if item is not None}
+        return {
+            key: _typed(key, item, from_columns) for key, item in value.items() if item is not None
+        }
     if isinstance(value, list):
-        return [_typed("", item) for item in value]
+        return [_typed("", item, from_columns) for item in value]
     return value

@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from forensics.errors import ForensicsError, NotFoundError, ReplayError
-from forensics.integrity.leaf import leaf_hash
 from forensics.lake import read, summaries
 from forensics.lake.artifacts import ArtifactStore
+from forensics.lake.read import Kept
 from forensics.lake.snapshot import Location, Snapshot
 from forensics.reconstruct import changes as changes_
 from forensics.reconstruct.completeness import completeness
@@ -68,8 +68,8 @@ def trace(
     )
     ids = [decision.decision_id for _, decision in found]
     return [
-        _reconstruct(asked, location, decision, twins=ids.count(decision.decision_id) - 1)
-        for location, decision in found
+        _reconstruct(asked, kept, decision, twins=ids.count(decision.decision_id) - 1)
+        for kept, decision in found
     ]
 
 
@@ -88,36 +88,32 @@ class _Question:
 
 def decisions(
     snapshot: Snapshot, located: list[Location], identifier: str
-) -> list[tuple[Location, Decision]]:
+) -> list[tuple[Kept, Decision]]:
     """The decisions among ``located`` that bear ``identifier``, oldest first."""
+    wanted = [location for location in located if location.table.startswith("decisions/")]
     found = []
-    for location in located:
-        if not location.table.startswith("decisions/"):
-            continue
-        for record in read.rows(snapshot, [location]):
-            if identifier in (record["request_id"], record["decision_id"]):
-                types = snapshot.tables[location.table].features
-                found.append((location, read.decision(record, types)))
+    for kept in read.records(snapshot, wanted):
+        decision = read.decision(kept, snapshot.tables[kept.location.table].features)
+        if identifier in (decision.request_id, decision.decision_id):
+            found.append((kept, decision))
     return sorted(found, key=lambda item: (item[1].occurred_at, item[1].decision_id))
 
 
-def _reconstruct(
-    asked: _Question, location: Location, decision: Decision, twins: int
-) -> Reconstruction:
+def _reconstruct(asked: _Question, kept: Kept, decision: Decision, twins: int) -> Reconstruction:
     if not asked.replay:
-        return _assemble(asked, location, decision, twins, None)
+        return _assemble(asked, kept, decision, twins, None)
     from forensics.replay.session import ReplaySession
 
     connection = asked.snapshot.connection
     with ReplaySession(
         decision, asked.artifacts, connection=connection, workers=asked.workers
     ) as session:
-        return _assemble(asked, location, decision, twins, session)
+        return _assemble(asked, kept, decision, twins, session)
 
 
 def _assemble(
     asked: _Question,
-    location: Location,
+    kept: Kept,
     decision: Decision,
     twins: int,
     session: ReplaySession | None,
@@ -134,7 +130,6 @@ def _assemble(
         limit=_CHANGES,
     )
     usual = _usual(snapshot, decision)
-    integrity = _integrity(snapshot, location, decision)
     verdict: Replay | None = None
     attribution, reason = _recorded_attribution(decision), "replay was not asked for"
     flips: tuple[Counterfactual, ...] = ()
@@ -170,7 +165,7 @@ def _assemble(
         changes=tuple(before),
         findings=findings(case),
         completeness=completeness(decision, verdict, bool(digest and artifacts.has(digest))),
-        integrity=integrity,
+        integrity=_integrity(kept),
     )
 
 
@@ -183,24 +178,17 @@ def _later_records(asked: _Question, decision: Decision) -> Mapping[str, dict[st
         located = snapshot.locate(decision.decision_id)
     newest: dict[str, dict[str, Any]] = {}
     wanted = [location for location in located if location.table in ("overrides", "outcomes")]
-    for location in wanted:
-        for record in read.rows(snapshot, [location]):
-            if record["decision_id"] != decision.decision_id:
-                continue
-            held = newest.get(location.table)
-            if held is None or _when(record) >= _when(held):
-                newest[location.table] = record
-    return {table: _plain(record) for table, record in newest.items()}
+    for kept in read.records(snapshot, wanted) if wanted else ():
+        table, record = kept.location.table, kept.record
+        if str(record["decision_id"]) != decision.decision_id:
+            continue
+        if table not in newest or _when(record) >= _when(newest[table]):
+            newest[table] = record
+    return newest
 
 
 def _when(record: Mapping[str, Any]) -> Any:
     return record["arrived_at"] if "arrived_at" in record else record["occurred_at"]
-
-
-def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    """A later record without the columns that the lake adds."""
-    kept = ("salt", "leaf", "segment", "leaf_index", "source", "ingested_at", "exact", "extra")
-    return {name: value for name, value in record.items() if name not in kept}
 
 
 def _usual(snapshot: Snapshot, decision: Decision) -> dict[str, summaries.Usual]:
@@ -214,18 +202,21 @@ def _usual(snapshot: Snapshot, decision: Decision) -> dict[str, summaries.Usual]
     )
 
 
-def _integrity(snapshot: Snapshot, location: Location, decision: Decision) -> Integrity:
-    sealed = decision.sealed
-    salt, leaf = sealed.get("salt"), sealed.get("leaf")
-    if not salt or not leaf:
-        return Integrity(None, None, None, None, "the record has no leaf")
-    verified = leaf_hash(salt, read.received_bytes(snapshot, location)) == leaf
+_UNPROVEN = {
+    True: None,
+    False: "the received bytes are not those that the leaf was made from",
+    None: "another program wrote the record, without received bytes or leaf",
+}
+
+
+def _integrity(kept: Kept) -> Integrity:
+    sealed = kept.sealed
     return Integrity(
-        sealed.get("segment"),
-        sealed.get("leaf_index"),
-        leaf,
-        verified,
-        None if verified else "the received bytes are not those that the leaf was made from",
+        sealed["segment"],
+        sealed["leaf_index"],
+        sealed["leaf"],
+        kept.verified,
+        _UNPROVEN[kept.verified],
     )
 
 

@@ -20,6 +20,11 @@ class ExactNumber(str):
     __slots__ = ()
 
 
+#: What a lake's ``exact`` column says of a feature that a record does not have at all. A null that
+#: was recorded and a value that was not are different evidence.
+ABSENT = "absent"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One answer that a decision point gave to one request, as recorded.

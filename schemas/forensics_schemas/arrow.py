@@ -360,6 +360,11 @@ KEPT = (
     pa.field(
         "source", pa.string(), metadata={"doc": "Digest of the ingested file, and the form it had."}
     ),
+    pa.field(
+        "reading",
+        pa.string(),
+        metadata={"doc": "How the bytes were read, where they are not in the contract's own form."},
+    ),
     pa.field("ingested_at", TIMESTAMP, metadata={"doc": "When the lake received it."}),
     pa.field(
         "exact",

@@ -1,0 +1,68 @@
+"""How received bytes become a record: which foreign names stand for which fields.
+
+Kept with each record that needed it, so that the bytes can be read the same way in years.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to read a source whose fields have other names.
+
+    ``paths`` maps a field of the contract to a dotted path in the source's records; ``constants``
+    gives a field the same value in every record; ``from_columns`` says that the record was a row of
+    columns, whose fields of any JSON shape are texts with JSON in them.
+    """
+
+    paths: tuple[tuple[str, str], ...] = ()
+    constants: tuple[tuple[str, str], ...] = ()
+    from_columns: bool = False
+
+    def to_text(self) -> str | None:
+        """As kept with a record; None where bytes are the contract's own form."""
+        if self == NO_OPTIONS:
+            return None
+        form = {"paths": self.paths, "constants": self.constants, "columns": self.from_columns}
+        return json.dumps(form, separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str | None) -> Options:
+        """What :meth:`to_text` wrote."""
+        if text is None:
+            return NO_OPTIONS
+        form = json.loads(text)
+        paths, constants = (tuple(map(tuple, form[name])) for name in ("paths", "constants"))
+        return cls(paths, constants, form["columns"])
+
+    def renamed(self, record: dict[str, Any]) -> dict[str, Any]:
+        """``record`` under the contract's names; the very same where none is renamed."""
+        if not self.paths and not self.constants:
+            return record
+        result = dict(record)
+        for field, path in self.paths:
+            value: Any = record.get(path)
+            if value is None:
+                value = record
+                for part in path.split("."):
+                    value = value.get(part) if isinstance(value, dict) else None
+            result.pop(path.split(".")[0], None)
+            _put(result, field, value)
+        for field, constant in self.constants:
+            _put(result, field, constant)
+        return result
+
+
+def _put(record: dict[str, Any], field: str, value: Any) -> None:
+    *groups, last = field.split(".")
+    for group in groups:
+        inner = record.get(group)
+        record[group] = record = dict(inner) if isinstance(inner, dict) else {}
+    record[last] = value
+
+
+NO_OPTIONS = Options()
