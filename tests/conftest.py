@@ -40,7 +40,7 @@ class Ran(NamedTuple):
 
     @property
     def rows(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [json.loads(line) for line in self.out.split("\n") if line]
 
 
 Run = Callable[..., Ran]

@@ -49,8 +49,9 @@ def take_in(
         options: how fields are named in the source.
     """
     parsed = Parsed()
+    records = _simplified(records)
     raws = _received_bytes(records)
-    records = _renamed(_simplified(records), options)
+    records = _renamed(records, options)
     rows = pa.array(range(first, first + records.num_rows), pa.int64())
     for kind, point, mask in _groups(records):
         group, lines, raw = records.filter(mask), rows.filter(mask), raws.filter(mask)
@@ -294,15 +295,19 @@ def _json_texts(values: pa.Array) -> pa.Array:
 
 
 def _simplified(records: pa.Table) -> pa.Table:
-    """Columns without dictionaries and with one kind of text, so that few types remain."""
+    """Columns of few types, all known to DuckDB: no dictionaries, one kind of text, no marks."""
     columns = [_plain(column.combine_chunks()) for column in records.columns]
     return pa.Table.from_arrays(columns, names=records.schema.names)
 
 
 def _plain(array: pa.Array) -> pa.Array:
     type_ = array.type
+    if isinstance(array, pa.ExtensionArray):
+        return _plain(array.storage)
     if pa.types.is_dictionary(type_):
         return _plain(array.dictionary_decode())
+    if pa.types.is_float16(type_):
+        return array.cast(pa.float32())
     if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return array.cast(pa.string())
     if pa.types.is_large_list(type_):

@@ -333,7 +333,10 @@ def _breaks(text: str | None, rules: dict[str, Any], path: str) -> str | None:
 def json_text(value: Any) -> str:
     """``value`` as JSON text, with numbers as they were written and NaN as Python writes it."""
     if _plain(value):
-        return msgspec.json.encode(value).decode()
+        try:
+            return msgspec.json.encode(value).decode()
+        except UnicodeEncodeError:  # half a surrogate pair, which only an escape can write
+            pass
     return dumps(value, strict=False)
 
 

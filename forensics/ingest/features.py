@@ -157,7 +157,9 @@ def _lists(
 def _doubles(value: list[Any], path: str, row: int, found: Gathered) -> list[float | None]:
     """The list's numbers as doubles; as written beside them where one of them cannot be one."""
     inner = Gathered()
-    doubles = scalars(value, pa.float64(), path, [0] * len(value), inner).to_pylist()
+    doubles: list[float | None] = scalars(
+        value, pa.float64(), path, [0] * len(value), inner
+    ).to_pylist()
     if inner.exact:
         found.keep_exact(row, path, json_text(value))
     return doubles

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import zstandard
 
 from forensics.errors import UsageError
 from forensics.ingest.assemble import Numbered, assemble, binary_column
@@ -22,6 +25,7 @@ CHUNK_LINES = 100_000
 #: Text whose records are Python objects at one time; new memory costs more than parsing.
 _BATCH_BYTES = 2 << 20
 _BLOCK_BYTES = 4 << 20
+_ZSTD_PIECE_BYTES = 8 << 10
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BOM = b"\xef\xbb\xbf"
 
@@ -36,6 +40,7 @@ class JsonLines:
         self.total = total
         self._stream = stream
         self._first_line = first_line
+        self._broken: Exception | None = None
 
     @classmethod
     def open(cls, path: Path) -> JsonLines:
@@ -45,7 +50,9 @@ class JsonLines:
             UsageError: when it cannot be opened.
         """
         try:
-            return cls(path.name, path.open("rb"), path.stat().st_size)
+            # A name need not be text; what stands in a record must be.
+            name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+            return cls(name, path.open("rb"), path.stat().st_size)
         except OSError as error:
             raise UsageError(f"{path} cannot be read.", f"{error.strerror}.") from error
 
@@ -59,14 +66,20 @@ class JsonLines:
     def _chunks(self) -> Iterator[Chunk]:
         first, lines = self._first_line, 0
         held: list[bytes] = []
-        for block in self._blocks():
-            held.append(block)
-            lines += block.count(b"\n")
-            if lines >= CHUNK_LINES or sum(map(len, held)) >= CHUNK_BYTES:
-                yield Chunk(self.name, first, b"".join(held), self._position())
-                first, lines, held = first + lines, 0, []
+        broken: UsageError | None = None
+        try:
+            for block in self._blocks():
+                held.append(block)
+                lines += block.count(b"\n")
+                if lines >= CHUNK_LINES or sum(map(len, held)) >= CHUNK_BYTES:
+                    yield Chunk(self.name, first, b"".join(held), self._position())
+                    first, lines, held = first + lines, 0, []
+        except UsageError as error:  # what came before the break is evidence too
+            broken = error
         if held:
             yield Chunk(self.name, first, b"".join(held), self._position())
+        if broken is not None:
+            raise broken
 
     def parser(self) -> JsonLinesParser:
         return JsonLinesParser()
@@ -82,7 +95,7 @@ class JsonLines:
         stream = self._decompressed()
         parts: list[bytes] = []
         begun = False
-        while block := stream.read(_BLOCK_BYTES):
+        while block := self._read(stream):
             if not begun:
                 block, begun = block.removeprefix(_BOM), True
             end = block.rfind(b"\n") + 1
@@ -94,16 +107,57 @@ class JsonLines:
         if any(parts):
             yield b"".join(parts)
 
-    def _decompressed(self) -> BinaryIO:
+    def _read(self, stream: _Stream) -> bytes:
+        """The next block; less where the stream breaks, and then the error."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while size < _BLOCK_BYTES and (part := stream.read1(_BLOCK_BYTES - size)):
+                parts.append(part)
+                size += len(part)
+        except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+            self._broken = error
+        if self._broken is not None and not parts:
+            raise UsageError(
+                f"{self.name} cannot be read to its end.",
+                f"{self._broken}.",
+                "Whole lines before that are taken in; get the whole file and repeat.",
+            ) from self._broken
+        return b"".join(parts)
+
+    def _decompressed(self) -> _Stream:
         magic = self._stream.peek(4)[:4]
         if magic.startswith(_GZIP):
-            return gzip.GzipFile(fileobj=self._stream)  # type: ignore[return-value]
-        if magic.startswith(_ZSTD):
-            import zstandard
+            return gzip.GzipFile(fileobj=self._stream)
+        return _Zstd(self._stream) if magic.startswith(_ZSTD) else self._stream
 
-            unpacker = zstandard.ZstdDecompressor()
-            return unpacker.stream_reader(self._stream, read_across_frames=True)
-        return self._stream
+
+class _Stream(Protocol):
+    def read1(self, size: int, /) -> bytes:
+        """At least one byte and about ``size``; none at the end."""
+
+
+class _Zstd:
+    """Zstandard frames one after the other; the library's own reader takes a cut one for whole."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self._stream = stream
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._packed = b""
+
+    def read1(self, _size: int, /) -> bytes:
+        """What the next piece holds; pieces are small, since a few bytes can hold very many."""
+        while packed := self._packed or self._stream.read(_ZSTD_PIECE_BYTES):
+            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            data = self._frame.decompress(packed)
+            self._packed = self._frame.unused_data
+            if self._frame.eof:
+                self._frame = None
+            if data:
+                return data
+        if self._frame is not None:
+            raise EOFError("Compressed file ended before its last frame did")
+        return b""
 
 
 class JsonLinesParser:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from forensics.errors import UsageError
 from forensics.ingest.arrow_records import take_in
 from forensics.ingest.interface import Chunk, Options, Parsed
+from forensics.lake.sql import SqlError
 
 _CHUNK_ROWS = 200_000
 
@@ -87,4 +88,11 @@ class ParquetParser:
                 str(error).splitlines()[0],
                 "Rows before them have landed; write the file again and repeat.",
             ) from error
-        return take_in(chunk.name, chunk.first, table, features, options)
+        try:
+            return take_in(chunk.name, chunk.first, table, features, options)
+        except SqlError as error:
+            raise UsageError(
+                f"{chunk.name} has a column of a type that cannot be taken in.",
+                str(error).splitlines()[0],
+                "Write it without that column, or take the records in as JSON lines.",
+            ) from error

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from forensics.errors import ForensicsError
 from forensics.ingest import quarantine
 from forensics.ingest.interface import NO_OPTIONS, Chunk, Options, Parser, Reject, Source
 from forensics.lake import catalog, writer
@@ -143,12 +144,18 @@ def _staged(root: Path, source: Source, options: Options, workers: int) -> Itera
     parser = source.parser()
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         under_way: deque[Future[_Done]] = deque()
-        for chunk in source.chunks():
-            under_way.append(pool.submit(_stage, root, parser, chunk, options))
-            if len(under_way) > workers:
-                yield under_way.popleft().result()
+        broken: ForensicsError | None = None
+        try:
+            for chunk in source.chunks():
+                under_way.append(pool.submit(_stage, root, parser, chunk, options))
+                if len(under_way) > workers:
+                    yield under_way.popleft().result()
+        except ForensicsError as error:  # of the source, or of a chunk: others are whole
+            broken = error
         while under_way:
             yield under_way.popleft().result()
+        if broken is not None:
+            raise broken
 
 
 def _stage(root: Path, parser: Parser, chunk: Chunk, options: Options) -> _Done:

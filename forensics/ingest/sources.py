@@ -11,7 +11,8 @@ from forensics.ingest.interface import Source
 from forensics.ingest.json_lines import JsonLines
 
 FORMATS = ("auto", "jsonl", "parquet")
-_PARQUET = b"PAR1"
+#: A file whose footer is encrypted begins otherwise; it is named for what it is, and refused.
+_PARQUET = (b"PAR1", b"PARE")
 
 
 def open_source(path: Path, form: str = "auto") -> Source:
@@ -27,7 +28,7 @@ def open_source(path: Path, form: str = "auto") -> Source:
             magic = stream.read(4)
     except OSError as error:
         raise UsageError(f"{path} cannot be read.", f"{error.strerror}.") from error
-    if form == "parquet" or (form == "auto" and magic == _PARQUET):
+    if form == "parquet" or (form == "auto" and magic in _PARQUET):
         from forensics.ingest.parquet_file import ParquetRecords
 
         return ParquetRecords.open(path)

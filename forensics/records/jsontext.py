@@ -21,7 +21,14 @@ from forensics.records.decision import ExactNumber
 DOUBLE_DIGITS = 17
 INTEGER_MAX = 1 << 53
 
-_quoted = json.encoder.encode_basestring
+
+
+def _quoted(text: str) -> str:
+    """``text`` as a JSON string in which nothing is active on a terminal, nor breaks a line."""
+    quoted = json.encoder.encode_basestring(text)
+    if quoted.isprintable():
+        return quoted
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in quoted)
 
 
 def dumps(value: Any, *, strict: bool = True) -> str:
