@@ -12,16 +12,22 @@ from types import ModuleType
 import click
 
 from forensics.cli import diagnostics, output
-from forensics.cli.options import lake_option
 from forensics.errors import DependencyError, LakeError
 
+#: Stands in the evidence folder once all of it is in the lake; an interrupted build is taken up.
+_DONE = "in-the-lake"
 _RECORDS = ("changes", "overrides", "outcomes")
 
 
 @click.command("demo")
 @click.option("--scale", type=click.IntRange(1, 2000), default=1, help="N times 30,000 decisions.")
 @click.option("--quiet", is_flag=True, help="Only build the lake.")
-@lake_option
+@click.option(
+    "--lake",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to build it; ./sample-lake by default.",
+)
 def command(scale: int, quiet: bool, lake: Path | None) -> None:
     """Build the sample lake, then trace one client who was declined in its 02:13 incident.
 
@@ -30,8 +36,16 @@ def command(scale: int, quiet: bool, lake: Path | None) -> None:
     """
     root = lake or Path("sample-lake")
     evidence = root.parent / f"{root.name}-evidence"
-    if not (root / "lake.toml").is_file() or not (evidence / "truth.json").is_file():
+    done = evidence / _DONE
+    if not done.is_file():
+        if (root / "lake.toml").is_file() and not (evidence / "truth.json").is_file():
+            raise LakeError(
+                f"{root} is a lake that this command did not make.",
+                "Invented decisions do not belong in it.",
+                "Name a new folder with --lake.",
+            )
         _build(root, evidence, scale)
+        done.touch()
     if quiet:
         return
     truth = json.loads((evidence / "truth.json").read_text(encoding="utf-8"))
@@ -44,6 +58,7 @@ def _build(root: Path, evidence: Path, scale: int) -> None:
     from forensics.lake import layout
     from forensics.lake.artifacts import ArtifactStore
 
+    layout.create(root)
     sample = _sample_module()
     with diagnostics.Progress("running the bank for 30 days", 100) as progress:
         sample.build(
@@ -51,9 +66,6 @@ def _build(root: Path, evidence: Path, scale: int) -> None:
             scale=scale,
             progress=lambda what, share: progress.update(int(share * 100), what),
         )
-    if root.exists() and not (root / "lake.toml").is_file() and any(root.iterdir()):
-        raise LakeError(f"{root} is not empty and holds no lake.", "", "Name another with --lake.")
-    layout.create(root)
     store = ArtifactStore(root)
     for artifact in sorted((evidence / "artifacts").iterdir()):
         store.put(artifact.read_bytes())

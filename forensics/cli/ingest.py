@@ -46,6 +46,10 @@ _FORMATS = ("auto", "jsonl", "parquet", "artifact")
     help="Give FIELD the same text in every record. Repeatable.",
 )
 @click.option("--retry", metavar="ID", help="Read again what is in quarantine as ID, or `all`.")
+@click.option("--discard", metavar="ID", help="Take ID out of quarantine; its bytes stay.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show how the first record would be read; take nothing in."
+)
 @click.option("--quarantine", "list_kept", is_flag=True, help="List what is in quarantine.")
 @click.option(
     "--workers",
@@ -62,6 +66,8 @@ def command(
     paths: tuple[str, ...],
     constants: tuple[str, ...],
     retry: str | None,
+    discard: str | None,
+    dry_run: bool,
     list_kept: bool,
     workers: int | None,
     lake: Path | None,
@@ -78,11 +84,17 @@ def command(
     if list_kept:
         _list_quarantine(root, as_json)
         return
-    if form == "artifact":
-        _artifacts(root, files, as_json)
+    if discard is not None:
+        _discard(root, discard)
         return
     if not files and retry is None:
         raise UsageError("No file is named.", "", "Name files, or - for standard input.")
+    if form == "artifact":
+        _artifacts(root, files, as_json)
+        return
+    if dry_run:
+        _dry_run(files[0], form, options)
+        return
     report = _retry(root, retry, files, options) if retry else _ingest(
         root, files, form, options, workers
     )  # fmt: skip
@@ -98,8 +110,52 @@ def _options(paths: tuple[str, ...], constants: tuple[str, ...]) -> Options:
     for (name, value), item in zip(pairs, (*paths, *constants), strict=True):
         if not name or not value:
             raise UsageError(f"{item!r} does not name a field and a value.", "", "Use FIELD=PATH.")
+        _check_field(name)
     cut = len(paths)
     return Options(tuple(pairs[:cut]), tuple(pairs[cut:]))  # type: ignore[arg-type]
+
+
+def _check_field(name: str) -> None:
+    """Refuse a field that the contract does not have: a misspelt one would be lost silently."""
+    import difflib
+
+    from forensics_schemas.names import known_fields
+
+    known = known_fields()
+    if name in known or name.startswith("features."):
+        return
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    raise UsageError(
+        f"The contract has no field {name!r}.",
+        f"Nearest: {', '.join(near)}." if near else "",
+        "All fields: docs/reference/records.md",
+    )
+
+
+def _discard(root: Path, identifier: str) -> None:
+    from forensics.ingest import quarantine
+
+    kept = quarantine.load(root, identifier)
+    quarantine.resolve(root, [item.id for item in kept])
+    output.text(f"{identifier} has left the quarantine; its bytes are kept.")
+
+
+def _dry_run(file: Path, form: str, options: Options) -> None:
+    """The first record as it would be read, and what would be refused, of the first chunk."""
+    from forensics.ingest.sources import open_source
+
+    source = open_source(file, form)
+    for chunk in source.chunks():
+        parsed = source.parse(chunk, {}, options)
+        for table, records in parsed.tables.items():
+            first = {k: v for k, v in records.slice(0, 1).to_pylist()[0].items() if v is not None}
+            for name in ("raw", "salt", "leaf", "ingested_at", "exact"):
+                first.pop(name, None)
+            output.value({"table": table, "records": records.num_rows, "first": first})
+        for reject in parsed.rejects[:5]:
+            diagnostics.note(f"line {reject.line:,}: {reject.reason}")
+        break
+    diagnostics.note("Nothing was taken in.")
 
 
 def _ingest(
@@ -111,15 +167,28 @@ def _ingest(
 
     require_lake(root)
     whole = Report()
-    for file in files:
-        source = open_source(file, form)
+    # All are opened before the first is read: a misspelt name should cost nothing.
+    for source in [open_source(file, form) for file in files]:
         with diagnostics.Progress(f"ingest {source.name}", source.total) as progress:
 
             def tell(done: int, landed: int, progress: diagnostics.Progress = progress) -> None:
                 progress.update(done, f"{landed:,} landed")
 
             tell(0, 0)
-            whole.add(run(root, source, options, progress=tell, workers=workers))
+            report = run(root, source, options, progress=tell, workers=workers)
+        for path in sorted(report.unmatched or ()):
+            diagnostics.note(f"No record of {source.name} has {path!r}, which --map names.")
+        if report.already_present and (options.paths or options.constants):
+            diagnostics.note(
+                f"{report.already_present:,} records of {source.name} are in the lake already and "
+                "stay as they were first read; another --map or --set does not change them."
+            )
+        if report.quarantined and not report.landed_total and not report.already_present:
+            diagnostics.note(
+                f"Nothing in {source.name} is a record. If it is a model, a rule set or a "
+                f"configuration: forensics ingest --format artifact {source.name}"
+            )
+        whole.add(report)
     return whole
 
 

@@ -71,13 +71,16 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     callback=_version,
     help="Print the version and exit.",
 )
-def cli() -> None:
+@click.option("--lake", metavar="DIR", hidden=True)
+def cli(lake: str | None) -> None:
     """Reconstruct, explain and prove automated decisions from the evidence they left.
 
     Answers go to standard output, everything else to standard error. Exit status: 0 answered,
     1 failed, 2 usage, 3 not found, 4 answered but evidence is incomplete or replay diverged,
     5 integrity broken.
     """
+    if lake is not None:  # accepted before the command too
+        os.environ["FORENSICS_LAKE"] = lake
 
 
 def main() -> NoReturn:

@@ -16,6 +16,7 @@ from forensics.ingest.columns import Gathered, build, json_text, said
 from forensics.ingest.interface import Options, Parsed, Reject
 from forensics.integrity.leaf import SALT_BYTES, leaf_hash
 from forensics.lake.writer import table_of
+from forensics.records.reading import at_path
 from forensics_schemas.arrow import KEPT, SCHEMAS, TIMESTAMP, field_rules
 
 KINDS = ("decision", "change", "override", "outcome")
@@ -47,6 +48,11 @@ def assemble(
         options: how fields are named in the source.
     """
     parsed = Parsed()
+    parsed.unmatched = {
+        path
+        for _, path in options.paths
+        if all(at_path(record, path) is None for _, _, record in records)
+    }
     groups: dict[str, list[Numbered]] = {}
     for line, raw, record in records:
         record = options.renamed(record)

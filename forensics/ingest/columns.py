@@ -225,6 +225,15 @@ def _map(
         items.extend((group or {}).values())
         owners.extend([row] * len(group or ()))
         offsets.append(len(keys))
+    for at, (key, row) in enumerate(zip(keys, owners, strict=True)):
+        if not key.isprintable():
+            try:
+                key.encode()
+            except UnicodeEncodeError:
+                found.problem(
+                    row, f"{path} has a name with half a surrogate pair, which is no text"
+                )
+                keys[at] = ""
     child = scalars(items, type_.item_type, f"{path}.*", owners, found)
     pairs = pa.MapArray.from_arrays(
         pa.array(offsets, pa.int32()), pa.array(keys, pa.string()), child

@@ -84,7 +84,8 @@ def _decode_slowly(line: bytes) -> dict[str, Any]:
     except RecursionError:
         raise Refused(f"nested deeper than {DEPTH_MAX}") from None
     except json.JSONDecodeError as error:
-        raise Refused(f"not JSON: {error.msg} at character {error.pos + 1}") from None
+        problem = error.msg.removesuffix(" at")
+        raise Refused(f"not JSON: {problem} at character {error.pos + 1}") from None
     if type(record) is not dict:
         raise Refused(f"a JSON {_TYPE_NAMES.get(type(record), 'value')}, expected an object")
     _keys(record, 1)

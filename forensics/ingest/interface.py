@@ -40,6 +40,8 @@ class Parsed:
 
     tables: dict[str, pa.Table] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
+    #: Paths of the options that no record had.
+    unmatched: set[str] = field(default_factory=set)
 
 
 class Parser(Protocol):

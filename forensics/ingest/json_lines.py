@@ -173,6 +173,9 @@ class JsonLinesParser:
             records, rejects = _decode(batch, first)
             parsed = assemble(chunk.name, records, features, options)
             whole.rejects += rejects + parsed.rejects
+            if first == chunk.first:
+                whole.unmatched = parsed.unmatched
+            whole.unmatched &= parsed.unmatched
             for name, table in parsed.tables.items():
                 parts.setdefault(name, []).append(table)
                 features = _with_new(features, name, table)

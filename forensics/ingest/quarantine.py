@@ -28,11 +28,15 @@ class Kept:
     line: int
     reason: str
     raw: bytes
+    #: How its source was read, as :meth:`forensics.records.reading.Options.to_text` says it.
+    reading: str | None = None
 
 
-def keep(root: Path, source: str, rejects: Iterable[Reject]) -> list[Kept]:
+def keep(
+    root: Path, source: str, rejects: Iterable[Reject], reading: str | None = None
+) -> list[Kept]:
     """Keep rejected records durably and return them with their ids."""
-    kept = [Kept(_id_of(source, r), source, r.line, r.reason, r.raw) for r in rejects]
+    kept = [Kept(_id_of(source, r), source, r.line, r.reason, r.raw, reading) for r in rejects]
     if not kept:
         return []
     lines = "".join(_line(item) for item in kept).encode()
@@ -53,24 +57,29 @@ def load(root: Path, identifier: str | None = None) -> list[Kept]:
     Raises:
         NotFoundError: when there is no such record.
     """
-    done = _resolved(root)
+    done = resolved(root)
     # A file that has grown is met with its old bad lines too: one record, kept in two files.
     items = list({item.id: item for item in _all(root) if item.id not in done}.values())
     if identifier is None:
         return items
     found = [item for item in items if item.id == identifier]
     if not found:
-        state = "has been retried with success" if identifier in done else "is not in quarantine"
+        left = "has left the quarantine" if identifier in done else "is not in quarantine"
         raise NotFoundError(
-            f"{identifier} {state}.",
-            f"{len(items):,} records are.",
+            f"{identifier} {left}.",
+            f"Records in quarantine: {len(items):,}.",
             "List them: forensics ingest --quarantine",
         )
     return found[:1]
 
 
+def waiting(root: Path, source: str) -> dict[int, Kept]:
+    """What is in quarantine from a source of this name, by line."""
+    return {item.line: item for item in load(root) if item.source == source}
+
+
 def resolve(root: Path, identifiers: Iterable[str]) -> None:
-    """Mark records as retried with success; their bytes stay."""
+    """Mark records as landed or discarded; their bytes stay."""
     path = root / "quarantine" / "resolved.txt"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -78,7 +87,8 @@ def resolve(root: Path, identifiers: Iterable[str]) -> None:
     write_durably(path, text.encode())
 
 
-def _resolved(root: Path) -> set[str]:
+def resolved(root: Path) -> set[str]:
+    """Ids of the records that have left the quarantine."""
     path = root / "quarantine" / "resolved.txt"
     if not path.exists():
         return set()
@@ -91,7 +101,9 @@ def _all(root: Path) -> Iterator[Kept]:
             for line in stream:
                 item = json.loads(line)
                 raw = base64.b64decode(item["raw"])
-                yield Kept(item["id"], item["source"], item["line"], item["reason"], raw)
+                yield Kept(
+                    item["id"], item["source"], item["line"], item["reason"], raw, item["reading"]
+                )
 
 
 def _id_of(source: str, reject: Reject) -> str:
@@ -105,6 +117,7 @@ def _line(item: Kept) -> str:
         "source": item.source,
         "line": item.line,
         "reason": item.reason,
+        "reading": item.reading,
         "raw": base64.b64encode(item.raw).decode(),
     }
     return json.dumps(data) + "\n"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forensics.ingest import quarantine
-from forensics.ingest.interface import Options
+from forensics.ingest.interface import NO_OPTIONS, Options
 from forensics.ingest.json_lines import JsonLines
 from forensics.ingest.quarantine import Kept
 from forensics.ingest.run import Report, run
@@ -21,14 +21,15 @@ def retry(
     Args:
         root: the lake.
         kept: what to read again; one that lands leaves the quarantine, and its old bytes stay.
-        options: how fields are named.
+        options: how fields are named; as when the record was first met where none is said.
         mended: the bytes to take instead of those kept, for a single record.
     """
     whole = Report()
     for item in kept:
         raw = (item.raw if mended is None else mended).strip(b"\r\n")
         source = JsonLines(item.source, io.BufferedReader(io.BytesIO(raw)), first_line=item.line)
-        report = run(root, source, options, workers=0)
+        said = options if options != NO_OPTIONS else Options.from_text(item.reading)
+        report = run(root, source, said, workers=0)
         if report.landed_total or report.already_present:
             quarantine.resolve(root, [item.id])
         whole.add(report)

@@ -12,9 +12,20 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from forensics.errors import ForensicsError
 from forensics.ingest import quarantine
-from forensics.ingest.interface import NO_OPTIONS, Chunk, Options, Parser, Reject, Source
+from forensics.ingest.interface import (
+    NO_OPTIONS,
+    Chunk,
+    Options,
+    Parsed,
+    Parser,
+    Reject,
+    Source,
+)
 from forensics.lake import catalog, writer
 from forensics.lake.catalog import DataFile
 from forensics.lake.snapshot import Snapshot, take
@@ -33,6 +44,8 @@ class Report:
     quarantined: Counter[str] = field(default_factory=Counter)
     #: The first quarantined records, to be shown.
     examples: list[quarantine.Kept] = field(default_factory=list)
+    #: Paths of the options that no record of the last source had.
+    unmatched: frozenset[str] | None = None
 
     @property
     def landed_total(self) -> int:
@@ -59,6 +72,9 @@ class _Done:
     chunk: Chunk
     staged: tuple[Staged, ...]
     rejects: tuple[Reject, ...]
+    unmatched: frozenset[str]
+    #: Ids of records in quarantine whose lines are whole or readable now.
+    healed: tuple[str, ...]
 
 
 #: Called with (bytes or rows of the source done, records landed so far).
@@ -88,15 +104,20 @@ def run(
     """
     catalog.require_lake(root)
     report = Report()
+    refuse = _Quarantine(root, source.name, options, report)
     for done in _staged(
         root, source, options, _workers_for(source) if workers is None else workers
     ):
-        _quarantine(root, source, done.rejects, report)
+        refuse.take(done.rejects)
+        so_far = report.unmatched
+        report.unmatched = done.unmatched if so_far is None else so_far & done.unmatched
         for staged in done.staged:
             landed, late = _commit(root, source, done.chunk, options, staged)
-            _quarantine(root, source, [r for r in late if r not in done.rejects], report)
+            refuse.take([reject for reject in late if reject not in done.rejects])
             report.landed[landed.table] += landed.file.rows
             report.already_present += landed.already_present
+        if done.healed:
+            quarantine.resolve(root, done.healed)
         if progress:
             progress(done.chunk.done, report.landed_total)
     return report
@@ -121,10 +142,23 @@ def _commit(
     return writer.commit(root, staged, restage), late
 
 
-def _quarantine(root: Path, source: Source, rejects: Sequence[Reject], report: Report) -> None:
-    kept = quarantine.keep(root, source.name, rejects)
-    report.quarantined.update(kind_of_reason(item.reason) for item in kept)
-    report.examples += kept[: _EXAMPLES - len(report.examples)]
+class _Quarantine:
+    """Takes what one run rejects, and leaves out what has left the quarantine before."""
+
+    def __init__(self, root: Path, source: str, options: Options, report: Report) -> None:
+        self._root, self._source, self._report = root, source, report
+        self._reading = options.to_text()
+        self._left = quarantine.resolved(root)
+
+    def take(self, rejects: Sequence[Reject]) -> None:
+        kept = quarantine.keep(self._root, self._source, rejects, self._reading)
+        waiting = [item for item in kept if item.id not in self._left]
+        report = self._report
+        # A line that was mended or discarded still stands in its file.
+        report.already_present += len(kept) - len(waiting)
+        report.quarantined.update(kind_of_reason(item.reason) for item in waiting)
+        examples = sorted(waiting, key=lambda item: item.line)
+        report.examples += examples[: _EXAMPLES - len(report.examples)]
 
 
 def kind_of_reason(reason: str) -> str:
@@ -135,9 +169,10 @@ def kind_of_reason(reason: str) -> str:
 
 def _staged(root: Path, source: Source, options: Options, workers: int) -> Iterator[_Done]:
     """Chunks, staged, in order; at most two for each worker are under way at a time."""
+    waiting = quarantine.waiting(root, source.name)
     if workers == 0:
         for chunk in source.chunks():
-            yield _stage(root, source, chunk, options)
+            yield _stage(root, source, chunk, options, waiting)
         return
     # A forked child of a process with threads may hang on their locks: spawn.
     context = multiprocessing.get_context("spawn")
@@ -147,7 +182,7 @@ def _staged(root: Path, source: Source, options: Options, workers: int) -> Itera
         broken: ForensicsError | None = None
         try:
             for chunk in source.chunks():
-                under_way.append(pool.submit(_stage, root, parser, chunk, options))
+                under_way.append(pool.submit(_stage, root, parser, chunk, options, waiting))
                 if len(under_way) > workers:
                     yield under_way.popleft().result()
         except ForensicsError as error:  # of the source, or of a chunk: others are whole
@@ -158,7 +193,13 @@ def _staged(root: Path, source: Source, options: Options, workers: int) -> Itera
             raise broken
 
 
-def _stage(root: Path, parser: Parser, chunk: Chunk, options: Options) -> _Done:
+def _stage(
+    root: Path,
+    parser: Parser,
+    chunk: Chunk,
+    options: Options,
+    waiting: dict[int, quarantine.Kept],
+) -> _Done:
     # Millions of small objects without cycles: collecting them only costs.
     gc.disable()
     try:
@@ -169,7 +210,27 @@ def _stage(root: Path, parser: Parser, chunk: Chunk, options: Options) -> _Done:
         )
     finally:
         gc.enable()
-    return _Done(chunk, staged, tuple(parsed.rejects))
+    healed = _healed(chunk, parsed, waiting)
+    return _Done(chunk, staged, tuple(parsed.rejects), frozenset(parsed.unmatched), healed)
+
+
+def _healed(chunk: Chunk, parsed: Parsed, waiting: dict[int, quarantine.Kept]) -> tuple[str, ...]:
+    """Records in quarantine whose lines could be read this time.
+
+    A line that was met half-written, or read with other names, is the same line when it begins with
+    the bytes that were kept.
+    """
+    if not waiting:
+        return ()
+    wanted = pa.array([f"{chunk.name}#{line}" for line in waiting], pa.string())
+    healed = []
+    for records in parsed.tables.values():
+        found = records.filter(pc.is_in(records["source"], wanted)).select(["source", "raw"])
+        for row in found.to_pylist():
+            item = waiting[int(row["source"].rpartition("#")[2])]
+            if row["raw"].startswith(item.raw):
+                healed.append(item.id)
+    return tuple(healed)
 
 
 def _features(snapshot: Snapshot) -> dict[str, dict[str, str]]:

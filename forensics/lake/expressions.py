@@ -99,18 +99,17 @@ def parse(
     import json
 
     try:
-        row = (
+        ((plain, wrapped),) = (
             (connection or connect(threads=1))
             .execute(
                 "SELECT json_serialize_sql(?), json_serialize_sql(?)",
                 ["SELECT " + expression, f"SELECT ({expression}\n)"],
             )
-            .fetchone()
+            .fetchall()
         )
     except SqlError as error:
         raise _refuse(expression, str(error).splitlines()[0]) from error
     try:
-        plain, wrapped = row or ('{"error": true}', "")
         tree = json.loads(plain)
         if tree["error"]:
             raise _refuse(expression, str(tree.get("error_message", "it cannot be parsed")))

@@ -42,6 +42,7 @@ def exclusive(path: Path, *, patience_s: float = 600.0) -> Iterator[None]:
     Raises:
         LakeError: when another process has held it for ``patience_s`` seconds.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _acquire(descriptor, path, patience_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -78,7 +79,8 @@ def rows(snapshot: Snapshot, query: Query) -> Iterator[dict[str, Any]]:
     statement = _statement(snapshot, query, micros=True)
     if statement is None:
         return
-    result = snapshot.connection.execute(statement)
+    with _said(query):
+        result = snapshot.connection.execute(statement)
     names = [column[0] for column in result.description]
     while batch := result.fetchmany(1_000):
         for values in batch:
@@ -94,7 +96,20 @@ def table(snapshot: Snapshot, query: Query) -> pa.Table:
     statement = _statement(snapshot, query, micros=False)
     if statement is None:
         return pa.table({name: pa.nulls(0, pa.string()) for name in COLUMNS})
-    return snapshot.connection.sql(statement).to_arrow_table()
+    with _said(query):
+        return snapshot.connection.sql(statement).to_arrow_table()
+
+
+@contextmanager
+def _said(query: Query) -> Iterator[None]:
+    """A checked expression can still fail on what it meets, as a comparison of text and number."""
+    try:
+        yield
+    except sql.SqlError as error:
+        if query.where is None:
+            raise
+        what = f"{query.where} cannot be evaluated."
+        raise UsageError(what, str(error).splitlines()[0]) from error
 
 
 def write_parquet(snapshot: Snapshot, query: Query, path: Path) -> int:
@@ -108,6 +123,8 @@ def write_parquet(snapshot: Snapshot, query: Query, path: Path) -> int:
 
 def _statement(snapshot: Snapshot, query: Query, *, micros: bool) -> str | None:
     """The SQL text; None when no file can hold an answer."""
+    if query.since is not None and query.until is not None and query.since > query.until:
+        raise UsageError(f"The window ends at {query.until} before it begins at {query.since}.")
     points = snapshot.points()
     if query.decision_point is not None:
         if query.decision_point not in points:

@@ -87,7 +87,15 @@ def records(snapshot: Snapshot, locations: Iterable[Location]) -> list[Kept]:
             f"FROM read_parquet({path}, file_row_number = true) AS records "
             f"WHERE file_row_number IN ({', '.join(map(str, numbers))})"
         )
-        for row, *values in _fetch(snapshot.connection, source):
+        try:
+            fetched = _fetch(snapshot.connection, source)
+        except sql.SqlError as error:
+            raise IntegrityError(
+                f"A record in {table}/{file} cannot be read as it was written.",
+                str(error).splitlines()[0],
+                "Restore the file from a backup.",
+            ) from error
+        for row, *values in fetched:
             kept = dict(zip(_KEPT, values, strict=True))
             found.append(_kept(Location(table, file, row), kept))
     return found

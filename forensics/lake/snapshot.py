@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from forensics.errors import IntegrityError
 from forensics.lake import catalog, sql
 from forensics.lake.catalog import DataFile, Table
 from forensics.lake.keys import key_columns, key_of
@@ -94,7 +95,14 @@ class Snapshot:
         found: set[tuple[str, int]] = set()
         if runs:
             query = f"SELECT file, row FROM read_parquet({sql.literal(runs)}) WHERE key = {key}"
-            rows = self.connection.execute(query).fetchall()
+            try:
+                rows = self.connection.execute(query).fetchall()
+            except sql.SqlError as error:
+                raise IntegrityError(
+                    "The look-up index cannot be read.",
+                    str(error).splitlines()[0],
+                    f"It is derived: remove {self.root / 'index'}, then run forensics compact.",
+                ) from error
             found.update((file, row) for file, row in rows if file in self.live)
         for file in self.unindexed:
             found.update((file, row) for row in self._scan(file, identifier))

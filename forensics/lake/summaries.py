@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from forensics.lake import sql
+from forensics.lake.snapshot import Snapshot
 
 
 class Usual(NamedTuple):
@@ -66,15 +67,24 @@ class Usage(NamedTuple):
     last_us: int
 
 
-def in_use(
-    connection: sql.Connection, paths: list[str], *, until_us: int, point: str | None = None
-) -> list[Usage]:
-    """All usage that began by ``until_us``, oldest first."""
-    if not paths:
+def in_use(snapshot: Snapshot, *, until_us: int, point: str | None = None) -> list[Usage]:
+    """All usage that began by ``until_us``, oldest first.
+
+    Files that no summary covers yet, as a dead process or another program leaves them, are counted
+    on the spot.
+    """
+    paths = [str(snapshot.root / "index" / name) for name in snapshot.known.usages]
+    parts = [f"SELECT * FROM read_parquet({sql.literal(paths)})"] if paths else []
+    bare: dict[str, list[str]] = {}
+    for location in snapshot.unindexed:
+        if location.startswith("decisions/"):
+            bare.setdefault(location.split("/")[1], []).append(str(snapshot.root / location))
+    for name, files in bare.items():
+        records = f"read_parquet({sql.literal(files)}, union_by_name = true)"
+        parts.append(sql.query("usage_count", point=sql.literal(name), records=records))
+    if not parts:
         return []
+    usages = sql.query("usage_merge", usages=" UNION ALL ".join(f"({part})" for part in parts))
     condition = f" AND point = {sql.literal(point)}" if point else ""
-    query = (
-        f"SELECT * FROM ({sql.query('usage_merge', files=sql.literal(paths))}) "
-        f"WHERE first_us <= {until_us}{condition} ORDER BY first_us"
-    )
-    return [Usage(*row) for row in connection.execute(query).fetchall()]
+    query = f"SELECT * FROM ({usages}) WHERE first_us <= {until_us}{condition} ORDER BY first_us"
+    return [Usage(*row) for row in snapshot.connection.execute(query).fetchall()]

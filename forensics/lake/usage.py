@@ -42,15 +42,16 @@ def write(folder: Path, table: str, records: pa.Table) -> str | None:
     wanted = ["environment", "occurred_at", "model", "config", "steps"]
     connection.register("records", records.select(wanted))
     point = sql.literal(table.split("/", 1)[1])
-    return _write(folder, connection, sql.query("usage_count", point=point))
+    return _write(folder, connection, sql.query("usage_count", point=point, records="records"))
 
 
 def merged(folder: Path, names: tuple[str, ...]) -> tuple[str, ...]:
     """One file instead of many, once there are :data:`_FILES_MAX`. The caller holds the lock."""
     if len(names) < _FILES_MAX:
         return names
-    files = sql.literal([str(folder / name) for name in names])
-    return (_write(folder, sql.connect([folder]), sql.query("usage_merge", files=files)),)
+    usages = f"SELECT * FROM read_parquet({sql.literal([str(folder / name) for name in names])})"
+    merge = sql.query("usage_merge", usages=usages)
+    return (_write(folder, sql.connect([folder]), merge),)
 
 
 def _write(folder: Path, connection: sql.Connection, query: str) -> str:

@@ -92,6 +92,7 @@ def stage(snapshot: Snapshot, table: str, records: pa.Table) -> Staged:
     )
     folder = root / table
     folder.mkdir(parents=True, exist_ok=True)
+    (root / "index").mkdir(exist_ok=True)  # derived, so it may have been removed
     name = f"part-{segment}.parquet"
     size = write_table(new, folder / name)
     sync(folder)
@@ -171,6 +172,7 @@ def refreshed(root: Path, snapshot: Snapshot, indexed: Mapping[str, Run] = {}) -
         snapshot: taken under the lock.
         indexed: index runs that are made already, by ``table/file``.
     """
+    (root / "index").mkdir(exist_ok=True)
     known = replace(snapshot.known, tables=dict(snapshot.tables))
     for location in sorted(snapshot.unindexed):
         table, name = location.rsplit("/", 1)

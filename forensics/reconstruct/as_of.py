@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,15 +18,17 @@ from forensics.lake.snapshot import Snapshot
 from forensics.lake.summaries import Usage
 from forensics.reconstruct.changes import Change, before
 
-HOUR_US = 3_600_000_000
+#: A component that the environment's decisions have not used for this long is not live any more.
+_IDLE_US = 24 * 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
     """One component version that was in use at the time asked for.
 
-    ``share`` is its share of all decisions of the decision point in that hour, over all
-    environments. ``announced`` is the change that named the version, where there is one.
+    ``share`` is its share in that hour among the live versions of the same component, over all
+    environments of the decision point. ``announced`` is the change that named the version, where
+    there is one.
     """
 
     decision_point: str
@@ -91,14 +93,17 @@ def as_of(
 ) -> State:
     """The state at ``time``."""
     at = to_micros(time)
-    paths = [str(snapshot.root / "index" / name) for name in snapshot.known.usages]
-    seen = summaries.in_use(snapshot.connection, paths, until_us=at, point=decision_point)
+    seen = summaries.in_use(snapshot, until_us=at, point=decision_point)
     announced = before(snapshot, time, decision_point=decision_point, limit=None)
-    live = [
-        line
-        for component in _by_component(seen).values()
-        for line in _live(component, _totals(seen), at, announced)
-    ]
+    latest = _latest(seen)
+    live = _shared(
+        [
+            line
+            for component in _by_component(seen).values()
+            for line in _live(component, at, announced)
+            if to_micros(line.last_used) >= latest[line.decision_point, line.environment] - _IDLE_US
+        ]
+    )
     live.sort(key=lambda x: (x.decision_point, x.environment != "production", x.environment,
                              _ORDER.get(x.kind, 9), x.kind, x.name or "", -x.share))  # fmt: skip
     return State(time, tuple(live), tuple(announced[:changes]))
@@ -116,21 +121,27 @@ def _by_component(seen: list[Usage]) -> dict[_Component, list[Usage]]:
     return groups
 
 
-def _totals(seen: list[Usage]) -> Mapping[tuple[str, int], int]:
-    """Decisions by point and hour, over all environments."""
-    totals: dict[tuple[str, int], int] = defaultdict(int)
+def _latest(seen: list[Usage]) -> Mapping[tuple[str, str], int]:
+    """When each decision point last decided in each environment, by the hour."""
+    latest: dict[tuple[str, str], int] = defaultdict(int)
     for item in seen:
-        if item.kind == "decisions":
-            totals[(item.point, item.hour)] += item.decisions
-    return totals
+        place = (item.point, item.environment)
+        latest[place] = max(latest[place], item.first_us)
+    return latest
 
 
-def _live(
-    component: list[Usage],
-    totals: Mapping[tuple[str, int], int],
-    at: int,
-    announced: list[Change],
-) -> list[Live]:
+def _shared(live: list[Live]) -> list[Live]:
+    """``live`` with each version's share among those of the same component, over environments."""
+    totals: dict[tuple[str, str, str | None], int] = defaultdict(int)
+    for line in live:
+        totals[line.decision_point, line.kind, line.name] += line.decisions
+    return [
+        replace(line, share=line.decisions / totals[line.decision_point, line.kind, line.name])
+        for line in live
+    ]
+
+
+def _live(component: list[Usage], at: int, announced: list[Change]) -> list[Live]:
     """The versions of one component that were in use at ``at``: mostly one, in a canary several."""
     within = [item for item in component if item.first_us <= at <= item.last_us]
     if not within:
@@ -145,11 +156,10 @@ def _live(
             key=lambda o: o.last_us,
             default=None,
         )
-        total = totals.get((item.point, item.hour), item.decisions)
         found.append(
             Live(
                 item.point, item.environment, item.kind, item.name, item.version, item.digest,
-                item.decisions / total if total else 0.0, item.decisions,
+                0.0, item.decisions,
                 from_micros(since), from_micros(min(item.last_us, at)),
                 replaced.version if replaced else None,
                 replaced.digest if replaced else None,
@@ -160,6 +170,9 @@ def _live(
 
 
 def _same(a: Usage, b: Usage) -> bool:
+    """Whether two usages are of one version; a digest that one of them lacks tells nothing."""
+    if a.digest is None or b.digest is None:
+        return a.version == b.version and a.version is not None
     return (a.version, a.digest) == (b.version, b.digest)
 
 

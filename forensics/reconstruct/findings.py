@@ -175,19 +175,26 @@ class UnreviewedConfig:
 
     def look(self, case: Case) -> Iterator[Finding]:
         digest = case.decision.config.get("digest")
-        if not digest:
+        if not digest and not case.decision.config.get("revision"):
             yield _unknown(self.kind, "the record names no configuration")
             return
+        revision = case.decision.config.get("revision")
         published = next(
-            (c for c in case.changes if c.kind == "config" and c.to_digest == digest), None
+            (
+                c
+                for c in case.changes
+                if c.kind == "config"
+                and (c.to_digest == digest or (c.to_digest is None and c.to_version == revision))
+            ),
+            None,
         )
         if published is None or published.reviewed_by:
             return
         before = case.config_values(published.from_digest) if published.from_digest else None
-        now = case.decision.config.get("values") or case.config_values(digest) or {}
+        now = case.decision.config.get("values") or (case.config_values(digest) if digest else {})
         moved = {
             name: (before.get(name), value)
-            for name, value in now.items()
+            for name, value in (now or {}).items()
             if before is not None and before.get(name) != value
         }
         what = ", ".join(f"{name} {a} → {b}" for name, (a, b) in moved.items())

@@ -22,7 +22,6 @@ DOUBLE_DIGITS = 17
 INTEGER_MAX = 1 << 53
 
 
-
 def _quoted(text: str) -> str:
     """``text`` as a JSON string in which nothing is active on a terminal, nor breaks a line."""
     quoted = json.encoder.encode_basestring(text)

@@ -45,16 +45,21 @@ class Options:
             return record
         result = dict(record)
         for field, path in self.paths:
-            value: Any = record.get(path)
-            if value is None:
-                value = record
-                for part in path.split("."):
-                    value = value.get(part) if isinstance(value, dict) else None
             result.pop(path.split(".")[0], None)
-            _put(result, field, value)
+            _put(result, field, at_path(record, path))
         for field, constant in self.constants:
             _put(result, field, constant)
         return result
+
+
+def at_path(record: dict[str, Any], path: str) -> Any:
+    """What stands at ``path``, a key or dotted keys; None where nothing does."""
+    value: Any = record.get(path)
+    if value is None:
+        value = record
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def _put(record: dict[str, Any], field: str, value: Any) -> None:

@@ -32,7 +32,7 @@ def screen(state: State, width: int) -> list[Line]:
                 live.version or "",
                 short_digest(live.digest),
                 f"{live.share:.0%}",
-                f"{live.since:%m-%d %H:%M} ({age_words(state.time - live.since)})",
+                f"{live.since:%Y-%m-%d %H:%M} ({age_words(state.time - live.since)})",
                 live.replaced_version or short_digest(live.replaced_digest),
             )
         )

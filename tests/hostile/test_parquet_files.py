@@ -39,8 +39,11 @@ def test_each_is_quarantined_or_refused_with_a_clear_message(
     if path.stat().st_size == 0:
         pytest.skip("empty in this corpus")
     ran = forensics_command("ingest", path, "--lake", lake)
-    assert ran.code in (1, 2, 4), ran
     assert "Traceback" not in ran.err
+    if name == "column_chunk_key_value_metadata":  # of all of them the only one without rows
+        assert (ran.code, ran.out.split()) == (0, "0 landed, 0 already present, 0 quarantined".split())
+        return
+    assert ran.code in (1, 2, 4), ran
     if ran.code == 4:
         assert "0  landed" in ran.out
         assert "missing" in ran.out or "expected" in ran.out, ran.out

@@ -2,7 +2,7 @@
 WITH seen AS (
     SELECT coalesce(environment, 'production') AS environment, epoch_us(occurred_at) AS moment,
            model, config, steps
-    FROM records
+    FROM {records}
 ), used AS (
     SELECT environment, moment, 'model' AS kind, model.name AS name, model.version AS version,
            model.digest AS digest FROM seen WHERE model IS NOT NULL

@@ -64,7 +64,7 @@ def test_a_mended_record_lands_and_leaves_the_quarantine(lake: Path, take_in: Ta
     assert quarantine.load(lake) == []
     (found,) = forensics.open(lake).trace(record["request_id"], replay=False)
     assert found.integrity.verified
-    with pytest.raises(NotFoundError, match="retried with success"):
+    with pytest.raises(NotFoundError, match="left the quarantine"):
         quarantine.load(lake, kept.id)
 
 
