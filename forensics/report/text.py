@@ -232,7 +232,11 @@ def _why(r: Reconstruction, width: int) -> Iterator[Line]:
     if found.additivity_error is not None:
         adds = f", adds up within {found.additivity_error:.0e}"
     unit = found.unit.replace("_", "-")
-    yield [Span("why", "bold"), span(f" · {unit} · {found.evidence}{adds}", "dim")]
+    against = ""
+    if found.threshold_value is not None and found.additivity_error is not None:
+        total = found.base_value + sum(found.values.values())
+        against = f" {total:+.2f} against the threshold's {found.threshold_value:+.2f}"
+    yield [Span("why", "bold"), span(f" · {unit}{against} · {found.evidence}{adds}", "dim")]
     top = list(found.values.items())[:_REASONS_SHOWN]
     rest = list(found.values.values())[_REASONS_SHOWN:]
     largest = max((abs(value) for _, value in top), default=1.0) or 1.0
@@ -263,10 +267,15 @@ def _what_if(r: Reconstruction, width: int) -> Iterator[Line]:
     if not r.counterfactuals:
         return
     yield [Span("what would have changed it", "bold"), Span(" · each replayed", "dim")]
+    outcomes = max(len(span(item.outcome, limit=16).text) for item in r.counterfactuals)
     for item in r.counterfactuals:
         change = " and ".join(c.statement for c in item.changes)
-        score = f" (score {number_words(item.score)})" if item.score is not None else ""
-        yield [span(f"  {change}"), Span("  →  ", "dim"), span(item.outcome), span(score, "dim")]
+        score = number_words(item.score) if item.score is not None else ""
+        yield [
+            Span(f"  {span(item.outcome, limit=16).text:<{outcomes}}  "),
+            Span(f"{score:<8}  ", "dim"),
+            span(change),
+        ]
 
 
 def _steps(r: Reconstruction, width: int) -> Iterator[Line]:
@@ -277,12 +286,13 @@ def _steps(r: Reconstruction, width: int) -> Iterator[Line]:
     total = max(ends, default=0.0)
     yield [Span("steps", "bold"), span(f" · {total:.1f} ms" if total else "", "dim")]
     names = max(len(span(_step_name(step), limit=24).text) for step in steps)
-    texts = max(len(span(_step_words(step), limit=36).text) for step in steps)
-    room = max(0, min(36, width - names - texts - 8))
+    room = min(30, max(0, width - names - 44))
+    most = width - names - room - 6
+    texts = max(len(span(_step_words(step), limit=most).text) for step in steps)
     for step in steps:
         yield [
             Span("  " + span(_step_name(step), limit=24).text.ljust(names) + "  "),
-            Span(span(_step_words(step), limit=36).text.ljust(texts), "dim"),
+            Span(span(_step_words(step), limit=most).text.ljust(texts), "dim"),
             Span("  " + _track(step, total, room), "bad" if step["error"] else "accent"),
         ]
 
@@ -313,11 +323,18 @@ def _track(step: dict[str, Any], total: float, room: int) -> str:
 
 
 def _evidence(r: Reconstruction, width: int) -> Iterator[Line]:
-    missing = "; ".join(f"{field} ({reason})" for field, reason in r.completeness.missing)
+    by_reason: dict[str, list[str]] = {}
+    for field, reason in r.completeness.missing:
+        by_reason.setdefault(reason, []).append(field)
+    missing = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
     words = f"class {r.completeness.class_}" if r.completeness.class_ != "none" else "below C0"
     text = f"{words} · missing: {missing}" if missing else words
     for number, part in enumerate(wrapped(span(text).text, width - 10)):
         yield [Span("evidence  " if number == 0 else " " * 10, "bold"), Span(part)]
+    if r.decision.extra:
+        names = ", ".join(list(r.decision.extra)[:6])
+        text = f"outside the contract, kept as they are: {names} (see forensics ingest --map)"
+        yield [Span(" " * 10), span(text, "dim")]
     integrity = r.integrity
     proof = f"segment {(integrity.segment or '—')[:8]}, leaf {integrity.leaf_index}"
     if integrity.verified is False:
