@@ -16,11 +16,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 PYTHON = sys.executable
 FORENSICS = str(Path(sys.executable).with_name("forensics"))
 
 #: A user's installation has its byte code cached; some shells forbid writing it.
 ENVIRONMENT = {key: text for key, text in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+
+# DuckDB draws it on standard output, where the one JSON document is to be.
+duckdb.execute("SET enable_progress_bar = false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Run:
     wall_s: float
     user_s: float
     system_s: float
-    #: Of the largest single process.
+    #: Of the largest single process; the system counts no less than the process that started it.
     peak_mb: float
     stdout: bytes
 
@@ -75,7 +80,6 @@ def wall_ms(runs: Sequence[Run]) -> dict[str, float]:
     return {
         **spread([run.wall_s * 1000 for run in runs]),
         "cpu_median": round(statistics.median(r.user_s + r.system_s for r in runs) * 1000, 1),
-        "peak_mb": round(max(run.peak_mb for run in runs), 1),
     }
 
 

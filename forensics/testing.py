@@ -1,8 +1,8 @@
 """Builders of records, for this project's tests and for those of the applications that log to it.
 
-Each builder gives one honest record of its kind, small and valid, as a mapping that JSON can write.
-Keywords replace top-level fields; ``None`` takes a field out. Ids are counted up within the process,
-so that records are different unless an id is named.
+Each builder gives one honest record of its kind, small and valid, as a mapping that JSON can
+write. Keywords replace top-level fields; ``None`` takes a field out. Ids are counted up within the
+process, so that records are different unless an id is named.
 
 >>> decision_record(outcome="DECLINE", score=0.71)["outcome"]
 'DECLINE'

@@ -48,7 +48,7 @@ Run = Callable[..., Ran]
 
 @pytest.fixture(scope="session")
 def sample_lake() -> Path:
-    """The sample lake, built once however many test processes ask for it; nobody may write to it."""
+    """The sample lake, built once for all test processes; nobody may write to it."""
     build = REPOSITORY / "build"
     build.mkdir(exist_ok=True)
     lake = build / "sample-lake"

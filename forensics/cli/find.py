@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +13,10 @@ from forensics.cli import diagnostics, output
 from forensics.cli.options import TIME, json_option, lake_option, lake_path
 from forensics.errors import UsageError
 from forensics.records.jsontext import dumps, loads, time_text
+from forensics.records.safe_text import safe_text
 
 if TYPE_CHECKING:
-    from forensics.api import Found
+    from forensics.api import Found, Lake, Query
 
 _LIMIT = 100
 
@@ -75,14 +74,15 @@ def command(
         decision_point, since, until, subject, outcome, model_version, environment, where,
         limit if whole or limit else _LIMIT + 1, oldest_first, features,
     )  # fmt: skip
-    found = open_lake(lake_path(lake)).find(query)
+    asked = open_lake(lake_path(lake))
+    found = asked.find(query)
     if parquet is not None:
         _parquet(found, parquet)
     elif as_json:
         for row in found:
             output.record(_with_features(row))
     elif as_csv:
-        _csv(map(_with_features, found))
+        _csv(map(_with_features, found), _feature_names(asked, query) if features else [])
     else:
         _table(list(found), limit)
 
@@ -101,16 +101,30 @@ def _parquet(found: Found, path: Path) -> None:
     diagnostics.note(f"{count:,} decisions in {path}")
 
 
-def _csv(rows: Iterable[dict[str, Any]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+def _feature_names(lake: Lake, query: Query) -> list[str]:
+    """Features of all decision points that the answer may hold."""
+    snapshot = lake.snapshot()
+    points = [query.decision_point] if query.decision_point else snapshot.points()
+    named = (name for point in points for name in snapshot.tables[f"decisions/{point}"].features)
+    return list(dict.fromkeys(named))
+
+
+def _csv(rows: Iterable[dict[str, Any]], features: list[str]) -> None:
     names: list[str] | None = None
     for row in rows:
         inputs = row.pop("features", None) or {}
-        flat = row | {f"features.{name}": value for name, value in inputs.items()}
         if names is None:
-            names = list(flat)
-            writer.writerow(names)
-        writer.writerow([_cell(flat.get(name)) for name in names])
+            names = list(row)
+            _csv_line([*names, *(f"features.{name}" for name in features)])
+        cells = [row.get(name) for name in names] + [inputs.get(name) for name in features]
+        _csv_line(map(_cell, cells))
+
+
+def _csv_line(cells: Iterable[str]) -> None:
+    """One row; the standard writer leaves a carriage return unquoted, which begins a new one."""
+    quoted = ('"' + c.replace('"', '""') + '"' if set(c) & set(',"\r\n') else c for c in cells)
+    line = ",".join(quoted)
+    output.text(safe_text(line) if output.is_terminal() else line)
 
 
 def _cell(value: Any) -> str:

@@ -11,7 +11,7 @@ import click
 from forensics.cli import diagnostics, output
 from forensics.cli.exit_codes import ExitCode
 from forensics.cli.options import json_option, lake_option, lake_path
-from forensics.errors import UsageError
+from forensics.errors import ForensicsError, UsageError
 
 if TYPE_CHECKING:
     from forensics.ingest.interface import Options
@@ -162,20 +162,30 @@ def _ingest(
     root: Path, files: tuple[Path, ...], form: str, options: Options, workers: int | None
 ) -> Report:
     from forensics.ingest.run import Report, run
-    from forensics.ingest.sources import open_source
+    from forensics.ingest.sources import first_bytes, open_source
     from forensics.lake.catalog import require_lake
 
     require_lake(root)
     whole = Report()
-    # All are opened before the first is read: a misspelt name should cost nothing.
-    for source in [open_source(file, form) for file in files]:
+    for file in files:  # all before the first is taken in: a misspelt name should cost nothing
+        first_bytes(file)
+    for file in files:
+        source = open_source(file, form)
         with diagnostics.Progress(f"ingest {source.name}", source.total) as progress:
 
             def tell(done: int, landed: int, progress: diagnostics.Progress = progress) -> None:
                 progress.update(done, f"{landed:,} landed")
 
             tell(0, 0)
-            report = run(root, source, options, progress=tell, workers=workers)
+            try:
+                report = run(root, source, options, progress=tell, workers=workers)
+            except ForensicsError:
+                if whole.landed_total or whole.quarantined_total:
+                    diagnostics.note(
+                        f"Before {source.name}: {whole.landed_total:,} landed, "
+                        f"{whole.quarantined_total:,} quarantined."
+                    )
+                raise
         for path in sorted(report.unmatched or ()):
             diagnostics.note(f"No record of {source.name} has {path!r}, which --map names.")
         if report.already_present and (options.paths or options.constants):

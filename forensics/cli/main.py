@@ -71,7 +71,7 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     callback=_version,
     help="Print the version and exit.",
 )
-@click.option("--lake", metavar="DIR", hidden=True)
+@click.option("--lake", metavar="DIR", help="The lake, for whichever command follows.")
 def cli(lake: str | None) -> None:
     """Reconstruct, explain and prove automated decisions from the evidence they left.
 
@@ -103,8 +103,8 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         diagnostics.note("Stopped.")
         return 130
-    except BrokenPipeError:
-        # Whoever read us has enough; python would complain once more at exit.
+    except (BrokenPipeError, SystemExit):
+        # Whoever read us has enough: click then exits. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.ANSWERED
 

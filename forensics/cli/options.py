@@ -77,15 +77,15 @@ class Time(click.ParamType[datetime]):
         text = str(value).strip()
         if text == "now":
             return datetime.now(UTC)
-        if age := _AGO.fullmatch(text):
-            return datetime.now(UTC) - timedelta(seconds=float(age[1]) * _UNITS[age[2]])
         try:
+            if age := _AGO.fullmatch(text):
+                return datetime.now(UTC) - timedelta(seconds=float(age[1]) * _UNITS[age[2]])
             time = datetime.fromisoformat(text)
-        except ValueError:
+            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        except (ValueError, OverflowError):
             self.fail(
                 f"{text!r} is no time; use 2026-10-21T02:13Z, a date, or '2h ago'.", param, ctx
             )
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 TIME = Time()

@@ -71,7 +71,8 @@ def command(
 
 
 def _status(reconstruction: Reconstruction) -> ExitCode:
-    if reconstruction.integrity.verified is False:
+    altered = any(finding.kind == "altered_artifact" for finding in reconstruction.findings)
+    if altered or reconstruction.integrity.verified is False:
         return ExitCode.INTEGRITY
     replay = reconstruction.replay
     agrees = replay is None or replay.verdict in ("bit_exact", "within_ulp")

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable
 from math import floor, isfinite, log10
 from typing import Any, NamedTuple
 
-from forensics.records.decision import ExactNumber
 from forensics.replay.rules import BoundRules, Lever
 from forensics.replay.session import ReplaySession
 
@@ -186,7 +185,7 @@ def _deviation(cuts: Iterable[float]) -> float:
 
 
 def _current(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, ExactNumber)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         number = float(value)

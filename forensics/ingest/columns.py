@@ -113,7 +113,7 @@ def said(value: Any) -> str:
     if isinstance(value, bool):
         return f"boolean {str(value).lower()}"
     if isinstance(value, ExactNumber):
-        return f"number {value[:40]}"
+        return f"number {str(value)[:40]}"
     if isinstance(value, str):
         return f"text {printable(value)}"
     if isinstance(value, (int, float)):

@@ -9,6 +9,7 @@ which sees each key and each number as written.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import msgspec
@@ -101,8 +102,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+#: Decimals up to here are taken as the double that they name, as the fast parser takes them.
+DOUBLE_DIGITS = 17
+
+
+def _kept_float(text: str) -> float:
+    value = exact_float(text)
+    digits = text.lower().split("e")[0].replace(".", "").lstrip("-0").rstrip("0")
+    plain = len(digits) <= DOUBLE_DIGITS and math.isfinite(value) and (value != 0 or not digits)
+    return float(text) if plain else value
+
+
 _slow = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_float=exact_float, parse_int=exact_int, strict=True
+    object_pairs_hook=_unique, parse_float=_kept_float, parse_int=exact_int, strict=True
 )
 
 _TYPE_NAMES = {list: "array", str: "string", int: "number", float: "number", bool: "boolean"}

@@ -85,7 +85,7 @@ def _infer(values: Sequence[Any]) -> str | None:
     for value in values:
         if isinstance(value, bool):
             return "bool"
-        if isinstance(value, (int, float, ExactNumber)):
+        if isinstance(value, (int, float)):
             return "float64"
         if isinstance(value, str):
             return "string"

@@ -21,15 +21,26 @@ def open_source(path: Path, form: str = "auto") -> Source:
     Raises:
         UsageError: when the file cannot be read, or is none that is understood.
     """
-    if str(path) == "-":
+    magic = first_bytes(path)
+    if magic is None:
         return JsonLines("stdin", io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False)))
-    try:
-        with path.open("rb") as stream:
-            magic = stream.read(4)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read.", f"{error.strerror}.") from error
     if form == "parquet" or (form == "auto" and magic in _PARQUET):
         from forensics.ingest.parquet_file import ParquetRecords
 
         return ParquetRecords.open(path)
     return JsonLines.open(path)
+
+
+def first_bytes(path: Path) -> bytes | None:
+    """The first four bytes of ``path``; None for standard input, which cannot be looked at twice.
+
+    Raises:
+        UsageError: when the file cannot be read.
+    """
+    if str(path) == "-":
+        return None
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read.", f"{error.strerror}.") from error

@@ -21,6 +21,8 @@ class ArtifactStore:
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "artifacts" / "sha256"
+        #: Digests whose bytes were read and found to be others.
+        self.altered: set[str] = set()
 
     def put(self, data: bytes) -> str:
         """Keep ``data`` durably and return its digest; the same bytes twice are kept once."""
@@ -43,6 +45,7 @@ class ArtifactStore:
         except FileNotFoundError:
             return None
         if digest_of(data) != digest:
+            self.altered.add(digest)
             raise IntegrityError(
                 f"Artifact {digest[:19]}… is not what was stored.",
                 f"{path.name} has other bytes now.",

@@ -146,7 +146,7 @@ def _in_time_order(
 
 
 def _widened(records: pa.Table, schema: pa.Schema) -> pa.Table:
-    """``records`` in the merged file's schema; a feature that they lack is absent, which no null says."""
+    """``records`` in the merged file's schema; what they lack is noted as absent, not as null."""
     new = tables.features_of(schema).keys() - tables.features_of(records.schema).keys()
     if new and tables.features_of(records.schema):
         records = _noting_absent(records, sorted(new))
@@ -160,7 +160,7 @@ def _noting_absent(records: pa.Table, names: list[str]) -> pa.Table:
     absent = ", ".join(
         f"{sql.literal(f'features.{name}')}: {sql.literal(ABSENT)}" for name in names
     )
-    # What the record says of a feature itself, e.g. that it was written as null, comes last and wins.
+    # What the record itself says, e.g. that a feature was written as null, comes last and wins.
     exact = connection.sql(
         f"SELECT CASE WHEN none THEN exact ELSE map_concat(MAP {{{absent}}}, exact) END AS exact "
         "FROM given"

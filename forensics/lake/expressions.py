@@ -179,8 +179,8 @@ def _placeholder(value: Any, parameters: list[Any]) -> str:
         return "unnest(?::BIGINT[])" if whole else "unnest(?::DOUBLE[])"
     if isinstance(value, ExactNumber):
         parameters.append(str(value))
-        _, _, fraction = value.partition(".")
-        plain = value.lstrip("-").replace(".", "", 1)
+        _, _, fraction = value.text.partition(".")
+        plain = value.text.lstrip("-").replace(".", "", 1)
         if plain.isdigit() and len(plain) <= 38:
             return f"?::DECIMAL(38, {len(fraction)})"
         return "?::DOUBLE"

@@ -81,12 +81,12 @@ def rows(snapshot: Snapshot, query: Query) -> Iterator[dict[str, Any]]:
         return
     with _said(query):
         result = snapshot.connection.execute(statement)
-    names = [column[0] for column in result.description]
-    while batch := result.fetchmany(1_000):
-        for values in batch:
-            row = dict(zip(names, values, strict=True))
-            row["occurred_at"] = from_micros(row["occurred_at"])
-            yield row
+        names = [column[0] for column in result.description]
+        while batch := result.fetchmany(1_000):
+            for values in batch:
+                row = dict(zip(names, values, strict=True))
+                row["occurred_at"] = from_micros(row["occurred_at"])
+                yield row
 
 
 def table(snapshot: Snapshot, query: Query) -> pa.Table:
@@ -103,13 +103,14 @@ def table(snapshot: Snapshot, query: Query) -> pa.Table:
 @contextmanager
 def _said(query: Query) -> Iterator[None]:
     """A checked expression can still fail on what it meets, as a comparison of text and number."""
-    try:
-        yield
-    except sql.SqlError as error:
-        if query.where is None:
-            raise
-        what = f"{query.where} cannot be evaluated."
-        raise UsageError(what, str(error).splitlines()[0]) from error
+    with sql.reading("A table of decisions"):
+        try:
+            yield
+        except sql.ExpressionError as error:
+            if query.where is None:
+                raise
+            what = f"{query.where} cannot be evaluated."
+            raise UsageError(what, str(error).splitlines()[0]) from error
 
 
 def write_parquet(snapshot: Snapshot, query: Query, path: Path) -> int:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from forensics.errors import IntegrityError
 from forensics.integrity.leaf import leaf_hash
 from forensics.lake import sql
+from forensics.lake.keys import key_columns
 from forensics.lake.snapshot import Location, Snapshot
 from forensics.records.decision import Decision
 from forensics.records.jsontext import loads
@@ -41,8 +42,8 @@ class Kept(NamedTuple):
     """One record as the lake keeps it.
 
     ``record`` has the contract's names, with times as datetimes; what was not recorded is absent.
-    ``verified`` says whether its received bytes are the ones that its leaf commits to; None where
-    another program wrote the record, without bytes and leaf.
+    ``verified`` says whether its received bytes are the ones that its leaf commits to and name the
+    record as its columns do; None where another program wrote it, without bytes and leaf.
     """
 
     location: Location
@@ -50,6 +51,8 @@ class Kept(NamedTuple):
     sealed: dict[str, Any]
     extra: dict[str, Any]
     verified: bool | None
+    #: The ids that look-ups find it by.
+    named: tuple[str | None, ...]
 
 
 #: The columns that the lake adds to a record, as SQL.
@@ -87,30 +90,27 @@ def records(snapshot: Snapshot, locations: Iterable[Location]) -> list[Kept]:
             f"FROM read_parquet({path}, file_row_number = true) AS records "
             f"WHERE file_row_number IN ({', '.join(map(str, numbers))})"
         )
-        try:
-            fetched = _fetch(snapshot.connection, source)
-        except sql.SqlError as error:
-            raise IntegrityError(
-                f"A record in {table}/{file} cannot be read as it was written.",
-                str(error).splitlines()[0],
-                "Restore the file from a backup.",
-            ) from error
+        ids = key_columns(table)
+        with sql.reading(f"A record in {table}/{file}"):
+            fetched = _fetch(snapshot.connection, source, ids)
         for row, *values in fetched:
-            kept = dict(zip(_KEPT, values, strict=True))
-            found.append(_kept(Location(table, file, row), kept))
+            kept = dict(zip(_KEPT, values, strict=False))
+            named = dict(zip(ids, values[len(_KEPT) :], strict=True))
+            found.append(_kept(Location(table, file, row), kept, named))
     return found
 
 
-def _fetch(connection: sql.Connection, source: str) -> list[tuple[Any, ...]]:
+def _fetch(connection: sql.Connection, source: str, ids: Iterable[str]) -> list[tuple[Any, ...]]:
     try:
-        columns = ", ".join(_KEPT.values())
+        columns = ", ".join([*_KEPT.values(), *ids])
         return connection.execute(f"SELECT file_row_number, {columns} {source}").fetchall()
-    except sql.SqlError:
+    except sql.BinderError:
         # A file that another program appended: it may lack any of the columns that the lake adds.
         described = connection.execute(f"DESCRIBE SELECT * {source}").fetchall()
         names = {row[0] for row in described}
         columns = ", ".join(
-            column if name in names else f"NULL AS {name}" for name, column in _KEPT.items()
+            column if name in names else f"NULL AS {name}"
+            for name, column in [*_KEPT.items(), *((name, name) for name in ids)]
         )
         if "raw" not in names:
             columns = columns.replace("NULL AS raw", "to_json(records)::VARCHAR::BLOB AS raw")
@@ -118,16 +118,17 @@ def _fetch(connection: sql.Connection, source: str) -> list[tuple[Any, ...]]:
         return connection.execute(f"SELECT file_row_number, {columns} {source}").fetchall()
 
 
-def _kept(location: Location, kept: dict[str, Any]) -> Kept:
+def _kept(location: Location, kept: dict[str, Any], named: dict[str, str | None]) -> Kept:
     raw, reading, extra = (kept.pop(name) for name in ("raw", "reading", "extra"))
     salt, leaf, received = kept["salt"], kept["leaf"], kept["ingested_at"]
     kept["ingested_at"] = from_micros(received) if received is not None else None
+    record = _record(raw, Options.from_text(reading))
+    verified = None
+    if salt and leaf:
+        agree = all(str(record.get(name)) == value for name, value in named.items())
+        verified = agree and leaf_hash(salt, raw) == leaf
     return Kept(
-        location,
-        _record(raw, Options.from_text(reading)),
-        kept,
-        loads(extra) if extra else {},
-        leaf_hash(salt, raw) == leaf if salt and leaf else None,
+        location, record, kept, loads(extra) if extra else {}, verified, tuple(named.values())
     )
 
 

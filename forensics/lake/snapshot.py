@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from forensics.errors import IntegrityError
 from forensics.lake import catalog, sql
 from forensics.lake.catalog import DataFile, Table
 from forensics.lake.keys import key_columns, key_of
@@ -95,14 +94,8 @@ class Snapshot:
         found: set[tuple[str, int]] = set()
         if runs:
             query = f"SELECT file, row FROM read_parquet({sql.literal(runs)}) WHERE key = {key}"
-            try:
+            with sql.reading(f"The look-up index in {self.root / 'index'}, which is derived,"):
                 rows = self.connection.execute(query).fetchall()
-            except sql.SqlError as error:
-                raise IntegrityError(
-                    "The look-up index cannot be read.",
-                    str(error).splitlines()[0],
-                    f"It is derived: remove {self.root / 'index'}, then run forensics compact.",
-                ) from error
             found.update((file, row) for file, row in rows if file in self.live)
         for file in self.unindexed:
             found.update((file, row) for row in self._scan(file, identifier))
@@ -121,7 +114,8 @@ class Snapshot:
             f"SELECT file_row_number FROM read_parquet({sql.literal(str(self.root / file))}, "
             f"file_row_number = true) WHERE {condition}"
         )
-        return [row for (row,) in self.connection.execute(query).fetchall()]
+        with sql.reading(f"Data file {file}"):
+            return [row for (row,) in self.connection.execute(query).fetchall()]
 
 
 def take(root: Path) -> Snapshot:

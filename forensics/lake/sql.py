@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
+from forensics.errors import IntegrityError
+
 Connection = duckdb.DuckDBPyConnection
 SqlError = duckdb.Error
+BinderError = duckdb.BinderException
+#: What an expression of the user's can end in: it is well-formed, and the values do not suit it.
+ExpressionError = (duckdb.ConversionException, duckdb.BinderException, duckdb.OutOfRangeException)
 
 
 def connect(folders: Iterable[Path] = (), *, threads: int | None = None) -> Connection:
@@ -35,6 +41,20 @@ def connect(folders: Iterable[Path] = (), *, threads: int | None = None) -> Conn
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Make a failure to read ``what``, named as a sentence begins, one that says what to do.
+
+    Raises:
+        IntegrityError: when a file is gone or is not what was written.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        why = str(error).splitlines()[0]
+        raise IntegrityError(f"{what} cannot be read.", why, "Restore it from a backup.") from error
 
 
 def query(name: str, **parts: str) -> str:

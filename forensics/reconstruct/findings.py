@@ -35,6 +35,8 @@ class Case:
     config_values: Callable[[str], Mapping[str, Any] | None]
     #: None where the decision cannot be replayed or replay was not asked for.
     what_if: WhatIf | None
+    #: Artifacts of the decision whose bytes are not those that were stored.
+    altered: frozenset[str] = frozenset()
     #: Other records that claim the same decision id.
     twins: int = 0
 
@@ -298,6 +300,22 @@ class OverrideWithoutGround:
             )
 
 
+class AlteredArtifact:
+    """An artifact that the decision names is not the one that was stored."""
+
+    kind = "altered_artifact"
+
+    def look(self, case: Case) -> Iterator[Finding]:
+        for digest in sorted(case.altered):
+            yield Finding(
+                self.kind,
+                "error",
+                f"artifact {_short(digest)} has other bytes than were stored under its digest",
+                {"digest": digest},
+                "recomputed",
+            )
+
+
 class DuplicateDecision:
     """Several different records claim to be this decision."""
 
@@ -314,6 +332,7 @@ class DuplicateDecision:
 
 
 DETECTORS: tuple[Detector, ...] = (
+    AlteredArtifact(),
     ScaleJump(),
     StaleCache(),
     ConsumerMisread(),

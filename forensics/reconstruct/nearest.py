@@ -30,8 +30,7 @@ def nearest_ids(snapshot: Snapshot, identifier: str) -> list[str]:
     if not paths:
         return []
     wanted = sql.literal(identifier)
-    found = snapshot.connection.execute(
-        f"""
+    query = f"""
         SELECT id FROM (
             SELECT DISTINCT unnest([request_id, decision_id]) AS id
             FROM read_parquet({sql.literal(paths)})
@@ -42,5 +41,5 @@ def nearest_ids(snapshot: Snapshot, identifier: str) -> list[str]:
         ORDER BY NOT starts_with(id, {wanted}), levenshtein(id, {wanted}), id
         LIMIT {_SHOWN}
         """
-    ).fetchall()
-    return [row[0] for row in found]
+    with sql.reading("The ids of the decisions"):
+        return [row[0] for row in snapshot.connection.execute(query).fetchall()]

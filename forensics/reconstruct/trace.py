@@ -94,7 +94,7 @@ def decisions(
     found = []
     for kept in read.records(snapshot, wanted):
         decision = read.decision(kept, snapshot.tables[kept.location.table].features)
-        if identifier in (decision.request_id, decision.decision_id):
+        if identifier in (decision.request_id, decision.decision_id, *kept.named):
             found.append((kept, decision))
     return sorted(found, key=lambda item: (item[1].occurred_at, item[1].decision_id))
 
@@ -149,6 +149,7 @@ def _assemble(
         override=override,
         config_values=lambda digest: _config_values(artifacts, digest),
         what_if=what_if,
+        altered=frozenset(artifacts.altered),
         twins=twins,
     )
     digest = decision.model.get("digest")
@@ -204,7 +205,7 @@ def _usual(snapshot: Snapshot, decision: Decision) -> dict[str, summaries.Usual]
 
 _UNPROVEN = {
     True: None,
-    False: "the received bytes are not those that the leaf was made from",
+    False: "the received bytes are not those of the leaf, or name another record than the columns",
     None: "another program wrote the record, without received bytes or leaf",
 }
 

@@ -11,13 +11,39 @@ from typing import Any
 Value = Any
 
 
-class ExactNumber(str):
-    """A number as it was written, where binary floating point or 64 bits cannot hold it.
+class ExactNumber(float):
+    """A number with its written form, where a double alone would not give that back.
 
-    It is text that must be printed as a number: ``ExactNumber("12345678901234567890.5")``.
+    It computes as the nearest double, prints as it was written, and equals another exact number
+    when the written values are equal: ``ExactNumber("12345678901234567890.5")``.
     """
 
-    __slots__ = ()
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> ExactNumber:
+        """The number that ``text`` writes."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, ExactNumber):
+            from decimal import Decimal
+
+            return Decimal(self.text) == Decimal(other.text)
+        return float.__eq__(self, other) if isinstance(other, (int, float)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return float.__hash__(self)
+
+    def __reduce__(self) -> tuple[type[ExactNumber], tuple[str]]:
+        return ExactNumber, (self.text,)
 
 
 #: What a lake's ``exact`` column says of a feature that a record does not have at all. A null that

@@ -16,9 +16,7 @@ from typing import Any
 
 from forensics.records.decision import ExactNumber
 
-#: Decimal digits that a double always gives back, and the largest whole number below which it
-#: holds all.
-DOUBLE_DIGITS = 17
+#: Up to here a double holds every whole number.
 INTEGER_MAX = 1 << 53
 
 
@@ -80,16 +78,20 @@ def time_text(time: datetime) -> str:
     return time.isoformat(timespec="auto") + "Z"
 
 
-def exact_float(text: str) -> float | ExactNumber:
-    """``text``, a JSON number with a point or exponent, as a float where that is what it says."""
+def exact_float(text: str) -> float:
+    """``text``, a JSON number with a point or exponent, as a float; exact where that is rounded."""
     value = float(text)
-    digits = text.lower().split("e")[0].replace(".", "").lstrip("-0")
-    if len(digits.rstrip("0")) > DOUBLE_DIGITS or math.isinf(value) or (value == 0 and digits):
-        return ExactNumber(text)
-    return value
+    written = repr(value)
+    if written == text:
+        return value
+    from decimal import Decimal
+
+    if math.isfinite(value) and Decimal(written) == Decimal(text):
+        return value  # the same number in other words, as 1.50 or 1e2
+    return ExactNumber(text)
 
 
-def exact_int(text: str) -> int | float | ExactNumber:
+def exact_int(text: str) -> int | float:
     """``text``, a JSON number without point or exponent, as the number it says."""
     if text == "-0":
         return -0.0

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from forensics.errors import ForensicsError, ReplayError, UsageError
 from forensics.lake.expressions import UnknownNameError
 from forensics.lake.sql import Connection, connect
-from forensics.records.decision import Decision, ExactNumber
+from forensics.records.decision import Decision
 from forensics.replay.client import ModelDescription, ModelWorker, Workers
 from forensics.replay.evidence import (
     Artifacts,
@@ -360,7 +360,7 @@ def as_number(value: Any) -> float:
     """
     if value is None:
         return float("nan")
-    if isinstance(value, (bool, int, float, ExactNumber)):
+    if isinstance(value, (bool, int, float)):
         try:
             return float(value)
         except OverflowError:

@@ -1,4 +1,4 @@
-"""JSONTestSuite by Nicolas Seriot: what no parser should take, should take, and may do as it likes."""
+"""JSONTestSuite by Nicolas Seriot: what a parser must take, must refuse, and may do as it likes."""
 
 from __future__ import annotations
 

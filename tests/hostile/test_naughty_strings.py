@@ -17,8 +17,8 @@ from forensics.testing import decision_record, write_lines
 ESCAPES = [
     "\x1b[2J\x1b[1;1H", "\x1b]0;title\x07", "\x1b]52;c;cm0gLXJmIC8=\x07", "\x1b]8;;http://x\x1b\\",
     "\x9b31mred", "\x9d0;x\x9c", "a\rb", "a\x08b", "\x07", "\x7f", "a\u202eb\u202c", "\u2066x",
-    "\u200e\u200f\u061c", "x\u2028y\u2029z", "\ufeff", "\U000e0041", "\x1bP1$r\x1b\\", "[@click=x]y[/]",
-    "\x00", "=cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "%0a", "\u0085",
+    "\u200e\u200f\u061c", "x\u2028y\u2029z", "\ufeff", "\U000e0041", "\x1bP1$r\x1b\\",
+    "[@click=x]y[/]", "\x00", "=cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "%0a", "\u0085",
 ]  # fmt: skip
 
 

@@ -41,7 +41,10 @@ def test_each_is_quarantined_or_refused_with_a_clear_message(
     ran = forensics_command("ingest", path, "--lake", lake)
     assert "Traceback" not in ran.err
     if name == "column_chunk_key_value_metadata":  # of all of them the only one without rows
-        assert (ran.code, ran.out.split()) == (0, "0 landed, 0 already present, 0 quarantined".split())
+        assert (ran.code, ran.out.split()) == (
+            0,
+            ["0", "landed,", "0", "already", "present,", "0", "quarantined"],
+        )
         return
     assert ran.code in (1, 2, 4), ran
     if ran.code == 4:

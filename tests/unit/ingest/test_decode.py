@@ -69,7 +69,7 @@ def test_a_key_that_stands_twice_is_always_refused(
     again = json.dumps(key)[1:-1]
     if escaped and key.isascii():
         again = "".join(f"\\u{ord(character):04x}" for character in key)
-    text = f"{{{json.dumps(key)}:{a},\"between\\\":\":0,\"{again}\":{b}}}"
+    text = f'{{{json.dumps(key)}:{a},"between\\":":0,"{again}":{b}}}'
     line = ('{"x":' * depth + text + "}" * depth).encode("utf-8", "surrogatepass")
     records, rejects = _decode(line, 1)
     assert records == []

@@ -68,9 +68,7 @@ def test_bad_rows_go_to_quarantine_by_row_and_the_rest_lands(
     ]  # fmt: skip
 
 
-def test_a_changed_type_is_refused_with_both_types_named(
-    tmp_path: Path, take_in: TakeIn
-) -> None:
+def test_a_changed_type_is_refused_with_both_types_named(tmp_path: Path, take_in: TakeIn) -> None:
     take_in([decision_record(features={"amount": 1})])
     file = write(tmp_path / "log.parquet", [decision_record(features={"amount": "much"})])
     (reason,) = take_in(file).quarantined

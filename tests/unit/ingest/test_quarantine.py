@@ -25,7 +25,7 @@ def test_bad_lines_are_kept_with_their_bytes_line_and_reason_and_the_rest_lands(
 ) -> None:
     file = write_lines(
         tmp_path / "log.jsonl",
-        [decision_record(), b'{"broken":', decision_record(), b'\xff\x00', decision_record()],
+        [decision_record(), b'{"broken":', decision_record(), b"\xff\x00", decision_record()],
     )
     report = take_in(file)
     assert (report.landed_total, report.quarantined_total) == (3, 2)

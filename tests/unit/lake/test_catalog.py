@@ -1,4 +1,4 @@
-"""The catalog is derived: without it, with a wrong one and with an old one the answers are the same."""
+"""The catalog is derived: without it, with a wrong one, with an old one, answers are the same."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def test_a_settled_lake_answers_from_the_catalog_alone(
         pytest.param(lambda p: p.write_bytes(b"7"), id="a number"),
         pytest.param(lambda p: p.write_bytes(b'{"format":99}'), id="of another format"),
         pytest.param(
-            lambda p: p.write_bytes(b'{"format":1,"tables":[],"runs":[],"profiles":[],"usages":[]}'),
+            lambda p: p.write_bytes(
+                b'{"format":1,"tables":[],"runs":[],"profiles":[],"usages":[]}'
+            ),
             id="a list for a mapping",
         ),
         pytest.param(lambda p: p.write_bytes(b"[" * 100_000), id="deep"),
@@ -144,15 +146,29 @@ def test_what_another_program_appends_to_the_delta_table_is_found(
     for column in ("decision_id", "request_id"):
         at = table.schema.get_field_index(column)
         table = table.set_column(at, column, pa.array([theirs[column]]))
-    write_deltalake(str(lake / POINT), table, mode="append")
+    write_deltalake(
+        str(lake / POINT), table.drop(["raw", "salt", "leaf"]), mode="append", schema_mode="merge"
+    )
     found, _ = answers(lake, decisions)
     assert sorted(found) == sorted([*right(decisions)[0], "d-theirs"])
     (traced,) = forensics.open(lake).trace("r-theirs", replay=False)
     assert traced.decision.decision_id == "d-theirs"
-    assert traced.integrity.verified, "the copied row keeps its bytes, salt and leaf"
+    assert traced.integrity.verified is None, "another program's row has no bytes to prove"
     take_in([decision_record()])
     assert not take(lake).unindexed, "the next writer has indexed it"
     assert forensics.open(lake).trace("r-theirs", replay=False)
+
+
+def test_columns_that_name_another_record_than_the_received_bytes_are_found_out(
+    lake: Path, decisions: list[dict[str, Any]]
+) -> None:
+    table = pq.read_table(next((lake / POINT).glob("part-*.parquet"))).slice(0, 1)
+    for column in ("decision_id", "request_id"):
+        at = table.schema.get_field_index(column)
+        table = table.set_column(at, column, pa.array(["forged"]))
+    write_deltalake(str(lake / POINT), table, mode="append")
+    (traced,) = forensics.open(lake).trace("forged", replay=False)
+    assert traced.integrity.verified is False
 
 
 def test_any_delta_reader_sees_exactly_what_the_lake_answers(
