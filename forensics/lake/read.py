@@ -86,36 +86,48 @@ def records(snapshot: Snapshot, locations: Iterable[Location]) -> list[Kept]:
     found = []
     for (table, file), numbers in by_file.items():
         path = sql.literal(str(snapshot.root / table / file))
-        source = (
-            f"FROM read_parquet({path}, file_row_number = true) AS records "
-            f"WHERE file_row_number IN ({', '.join(map(str, numbers))})"
-        )
+        source = f"read_parquet({path}, file_row_number = true)"
         ids = key_columns(table)
         with sql.reading(f"A record in {table}/{file}"):
-            fetched = _fetch(snapshot.connection, source, ids)
-        for row, *values in fetched:
-            kept = dict(zip(_KEPT, values, strict=False))
-            named = dict(zip(ids, values[len(_KEPT) :], strict=True))
-            found.append(_kept(Location(table, file, row), kept, named))
+            for row, kept, named in _fetch(snapshot.connection, source, numbers, ids):
+                found.append(_kept(Location(table, file, row), kept, named))
     return found
 
 
-def _fetch(connection: sql.Connection, source: str, ids: Iterable[str]) -> list[tuple[Any, ...]]:
+_Row = tuple[int, dict[str, Any], dict[str, str | None]]
+
+
+def _fetch(
+    connection: sql.Connection, source: str, numbers: list[int], ids: tuple[str, ...]
+) -> list[_Row]:
+    """Of each row its number, what the lake keeps with it, and its ids."""
+    where = f"WHERE file_row_number IN ({', '.join(map(str, numbers))})"
+    names = [*_KEPT, *ids]
+    columns = [*_KEPT.values(), *ids]
     try:
-        columns = ", ".join([*_KEPT.values(), *ids])
-        return connection.execute(f"SELECT file_row_number, {columns} {source}").fetchall()
-    except sql.BinderError:
-        # A file that another program appended: it may lack any of the columns that the lake adds.
-        described = connection.execute(f"DESCRIBE SELECT * {source}").fetchall()
-        names = {row[0] for row in described}
-        columns = ", ".join(
-            column if name in names else f"NULL AS {name}"
-            for name, column in [*_KEPT.items(), *((name, name) for name in ids)]
-        )
-        if "raw" not in names:
-            columns = columns.replace("NULL AS raw", "to_json(records)::VARCHAR::BLOB AS raw")
-            columns = columns.replace("NULL AS reading", f"{sql.literal(_AS_COLUMNS)} AS reading")
-        return connection.execute(f"SELECT file_row_number, {columns} {source}").fetchall()
+        fetched = connection.execute(
+            f"SELECT file_row_number, {', '.join(columns)} FROM {source} {where}"
+        ).fetchall()
+    except sql.BinderError:  # another program wrote the file, without some of the columns
+        there = {row[0] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
+        columns = [
+            column if name in there else "NULL" for name, column in zip(names, columns, strict=True)
+        ]
+        fetched = connection.execute(
+            f"SELECT file_row_number, {', '.join(columns)} FROM {source} {where}"
+        ).fetchall()
+    rows: list[_Row] = []
+    for number, *values in fetched:
+        facts = dict(zip(names, values, strict=True))
+        kept = {name: facts[name] for name in _KEPT}
+        if kept["raw"] is None:
+            ((text,),) = connection.execute(
+                f"SELECT to_json(all_)::VARCHAR FROM (SELECT * EXCLUDE (file_row_number) "
+                f"FROM {source} WHERE file_row_number = {number}) AS all_"
+            ).fetchall()
+            kept |= {"raw": text.encode(), "reading": _AS_COLUMNS}
+        rows.append((number, kept, {name: facts[name] for name in ids}))
+    return rows
 
 
 def _kept(location: Location, kept: dict[str, Any], named: dict[str, str | None]) -> Kept:
