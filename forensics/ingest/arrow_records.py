@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from forensics.ingest.assemble import KEPT_TYPES, KINDS, bad_point, is_point, unknown_kind
 from forensics.ingest.columns import Gathered, beyond_calendar, check_rules
+from forensics.ingest.decode import RECORD_BYTES_MAX, too_long
 from forensics.ingest.features import changed_type
 from forensics.ingest.interface import Options, Parsed, Reject
 from forensics.integrity.leaf import HEADER, LEAF_PREFIX, SALT_BYTES
@@ -105,6 +106,9 @@ def _table(
         elif features.null_count < count:
             for row in rows:
                 found.problem(row, f"features is a column of {features.type}, expected a struct")
+    sizes = pc.binary_length(raw)
+    for row in pc.indices_nonzero(pc.greater(sizes, RECORD_BYTES_MAX)).to_pylist():
+        found.problem(row, too_long(sizes[row].as_py()))
     unknown = [n for n in group.schema.names if n not in columns and n not in _NOT_EXTRA]
     columns |= _kept(name, reading, group, unknown, lines, raw, found)
     return pa.table(columns), found

@@ -31,6 +31,11 @@ class Refused(Exception):
     """A line that cannot become a record; the message says why."""
 
 
+def too_long(size: int) -> str:
+    """Why a record of ``size`` bytes is none."""
+    return f"the record has {size:,} bytes, more than {RECORD_BYTES_MAX:,}"
+
+
 def decode(line: bytes, *, careful: bool = True) -> dict[str, Any]:
     """The record that ``line`` holds.
 
@@ -43,7 +48,7 @@ def decode(line: bytes, *, careful: bool = True) -> dict[str, Any]:
             :data:`DEPTH_MAX`, or has a key twice in one object.
     """
     if len(line) > RECORD_BYTES_MAX:
-        raise Refused(f"the record has {len(line):,} bytes, more than {RECORD_BYTES_MAX:,}")
+        raise Refused(too_long(len(line)))
     if careful:
         return _decode_slowly(line)
     try:

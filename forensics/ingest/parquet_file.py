@@ -20,6 +20,9 @@ from forensics.ingest.interface import Chunk, Options, Parsed
 from forensics.lake.sql import SqlError
 
 _CHUNK_ROWS = 200_000
+#: Unpacked bytes of a chunk, and of one row group, which is the least that can be read.
+_CHUNK_BYTES = 256 << 20
+_GROUP_BYTES_MAX = 1 << 30
 
 
 class _Groups(NamedTuple):
@@ -47,24 +50,36 @@ class ParquetRecords:
             UsageError: when it is damaged, encrypted, or no Parquet file at all.
         """
         try:
-            return cls(path, pq.ParquetFile(path, page_checksum_verification=True))
+            file = pq.ParquetFile(path, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise UsageError(
                 f"{path} cannot be read as Parquet.",
                 str(error).splitlines()[0],
                 "Write it again, or take the records in as JSON lines.",
             ) from error
+        groups = range(file.metadata.num_row_groups)
+        largest = max((file.metadata.row_group(at).total_byte_size for at in groups), default=0)
+        if largest > _GROUP_BYTES_MAX:
+            raise UsageError(
+                f"{path} cannot be read as Parquet.",
+                f"A row group of it takes {largest:,} bytes unpacked, "
+                f"more than {_GROUP_BYTES_MAX:,}.",
+                "Write it again with smaller row groups.",
+            )
+        return cls(path, file)
 
     def chunks(self) -> Iterator[Chunk]:
         metadata = self._file.metadata
-        first, begun, rows = 1, 0, 0
+        first, begun, rows, unpacked = 1, 0, 0, 0
         size = self.total or 0
         for group in range(metadata.num_row_groups):
             rows += metadata.row_group(group).num_rows
+            unpacked += metadata.row_group(group).total_byte_size
             done = size * (group + 1) // metadata.num_row_groups
-            if rows >= _CHUNK_ROWS or group == metadata.num_row_groups - 1:
+            whole = rows >= _CHUNK_ROWS or unpacked >= _CHUNK_BYTES
+            if whole or group == metadata.num_row_groups - 1:
                 yield Chunk(self.name, first, _Groups(str(self._path), begun, group + 1), done)
-                first, begun, rows = first + rows, group + 1, 0
+                first, begun, rows, unpacked = first + rows, group + 1, 0, 0
 
     def parser(self) -> ParquetParser:
         return ParquetParser()

@@ -10,8 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 import forensics
+from forensics.errors import UsageError
 from forensics.ingest.run import Report
 from forensics.testing import decision_record
 
@@ -99,6 +101,20 @@ def test_dictionaries_large_strings_and_views_are_text(
     take_in(write(tmp_path / "log.parquet", made, outcome=outcome, region=region))
     rows = list(forensics.open(lake).find(oldest_first=True))
     assert [row["outcome"] for row in rows] == ["APPROVE", "DECLINE"]
+
+
+def test_a_row_over_the_limit_of_a_record_is_quarantined(tmp_path: Path, take_in: TakeIn) -> None:
+    made = [decision_record(note="x" * (1 << 20)), decision_record(note="x" * 1000)]
+    report = take_in(write(tmp_path / "log.parquet", made))
+    assert report.landed_total == 1
+    assert "bytes, more than 1,048,576" in report.examples[0].reason
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_before_it_is_unpacked(
+    corpus: Path, take_in: TakeIn
+) -> None:
+    with pytest.raises(UsageError, match="2,147,483,827 bytes unpacked"):
+        take_in(corpus / "hostile" / "parquet_odd_but_valid" / "large_string_map.brotli.parquet")
 
 
 def test_columns_outside_the_contract_are_kept_as_extra(
