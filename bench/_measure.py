@@ -120,6 +120,8 @@ def _machine() -> dict[str, Any]:
     return {
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cores": os.cpu_count(),
+        # Far above the number of cores, others had them: trust ratios and processor time alone.
+        "load_5_minutes": round(os.getloadavg()[1], 1),
         "processor": _processor(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
