@@ -79,8 +79,6 @@ def cli(lake: str | None) -> None:
     1 failed, 2 usage, 3 not found, 4 answered but evidence is incomplete or replay diverged,
     5 integrity broken.
     """
-    if lake is not None:  # accepted before the command too
-        os.environ["FORENSICS_LAKE"] = lake
 
 
 def main() -> NoReturn:

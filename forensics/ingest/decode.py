@@ -107,7 +107,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-#: Decimals up to here are taken as the double that they name, as the fast parser takes them.
+#: Decimals of up to so many digits are taken as the nearest double, as the fast parser takes them;
+#: their written form stands in the received bytes alone.
 DOUBLE_DIGITS = 17
 
 

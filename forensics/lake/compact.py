@@ -27,7 +27,7 @@ from forensics.lake.snapshot import take
 from forensics.records.decision import ABSENT
 
 #: Files are merged until one holds about this many records, or takes this much memory to sort.
-TARGET_ROWS = 1_000_000
+TARGET_ROWS = 250_000
 _GROUP_BYTES_MAX = 400 << 20
 #: Less than this is worth no rewriting.
 _FILES_MIN = 2
@@ -79,7 +79,7 @@ def compact(
                 progress(done.merged, f"{name}: {done.merged} files, {done.rows:,} records")
         done.removed += len(tables.vacuum(root, name, grace_hours=grace_hours))
     with exclusive(root / ".lock"):
-        writer.publish(root, writer.refreshed(root, take(root)))
+        writer.publish(root, writer.refreshed(root, take(root)), whole=done.merged > 0)
     return done
 
 

@@ -10,22 +10,27 @@ look-ups and dropped by the next merge.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from forensics.errors import IntegrityError
 from forensics.lake import keys, sql
 from forensics.lake.catalog import Run
 from forensics.lake.files import sync
-from forensics.lake.parquet import even_groups
+from forensics.lake.parquet import batches_checked, even_groups
 
 FAN_OUT = 8
 #: Smaller groups make the footer large, larger ones the decoding slow; 64 Ki took the least.
 ROW_GROUP_ROWS = 65_536
 #: Beyond this a run becomes several files with disjoint key ranges, to bound the footer.
 FILE_ENTRIES_MAX = 64_000_000
+#: A merge sorts this many entries at a time, to bound its memory.
+_SLICE_ENTRIES = 4_000_000
 
 _SCHEMA = pa.schema([("key", pa.int64()), ("file", pa.string()), ("row", pa.int32())])
 
@@ -61,6 +66,22 @@ def write_run(folder: Path, tables: Iterable[pa.Table]) -> Run | None:
     return _write(folder, whole.sort_by("key").to_batches(), level=0)[0]
 
 
+def check(root: Path, runs: Iterable[Run]) -> None:
+    """Read all of ``runs`` with their checksums.
+
+    Raises:
+        IntegrityError: when one is not what was written.
+    """
+    for run in runs:
+        low, high, entries = run.high, run.low, 0
+        for batch in batches_checked(root / "index" / run.name, ["key"]):
+            bounds = pc.min_max(batch["key"]).as_py()
+            low, high = min(low, bounds["min"]), max(high, bounds["max"])
+            entries += batch.num_rows
+        if (low, high, entries) != (run.low, run.high, run.entries):
+            raise IntegrityError(f"Index run {run.name} is not what was written.")
+
+
 def merge_due(runs: tuple[Run, ...]) -> int | None:
     """The lowest level that has enough runs to be merged."""
     levels = sorted({run.level for run in runs})
@@ -72,14 +93,22 @@ def merge_due(runs: tuple[Run, ...]) -> int | None:
 
 def merge(folder: Path, runs: Iterable[Run], live: set[str], level: int) -> tuple[Run, ...]:
     """Merge ``runs`` into new ones of ``level``, without entries whose file is not in ``live``."""
-    files = [str(folder / run.name) for run in runs]
+    return _write(folder, _by_key(folder, tuple(runs), live), level)
+
+
+def _by_key(folder: Path, runs: tuple[Run, ...], live: set[str]) -> Iterator[pa.RecordBatch]:
+    """The live entries of ``runs`` by key; keys are hashes, so slices of them are alike in size."""
+    low, high = min(run.low for run in runs), max(run.high for run in runs) + 1
+    slices = 1 + sum(run.entries for run in runs) // _SLICE_ENTRIES
+    bounds = [low + (high - low) * number // slices for number in range(slices + 1)]
     connection = sql.connect([folder])
     connection.register("live", pa.table({"file": pa.array(sorted(live), pa.string())}))
-    relation = connection.sql(
-        f"SELECT key, file, row FROM read_parquet({sql.literal(files)}) "
-        "SEMI JOIN live USING (file) ORDER BY key"
-    )
-    return _write(folder, relation.to_arrow_reader(ROW_GROUP_ROWS), level)
+    files = sql.literal([str(folder / run.name) for run in runs])
+    for first, end in pairwise(bounds):
+        yield from connection.sql(
+            f"SELECT key, file, row FROM read_parquet({files}) SEMI JOIN live USING (file) "
+            f"WHERE key >= {first} AND key < {end} ORDER BY key"
+        ).to_arrow_reader(ROW_GROUP_ROWS)
 
 
 def _write(folder: Path, batches: Iterable[pa.RecordBatch], level: int) -> tuple[Run, ...]:

@@ -132,11 +132,19 @@ def commit(root: Path, staged: Staged, restage: Callable[[Snapshot], Staged]) ->
     return staged
 
 
-def publish(root: Path, known: Catalog) -> None:
-    """Write the catalog, merging what is due. The caller holds the lock."""
+def publish(root: Path, known: Catalog, *, whole: bool = False) -> None:
+    """Write the catalog, merging what is due. The caller holds the lock.
+
+    Args:
+        root: the lake.
+        known: what the catalog is to say.
+        whole: merge all index runs, which leaves no entry of a file that is gone.
+    """
     folder = root / "index"
     live = {f"{name}/{file.name}" for name, table in known.tables.items() for file in table.files}
     runs = known.runs
+    if whole and runs:
+        runs = index.merge(folder, runs, live, max(run.level for run in runs))
     while (level := index.merge_due(runs)) is not None:
         due = tuple(run for run in runs if run.level == level)
         rest = tuple(run for run in runs if run.level != level)

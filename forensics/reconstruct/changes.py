@@ -90,7 +90,10 @@ def before(
     if environment is not None:
         brought = f" OR to_digest IN ({', '.join(map(sql.literal, digests))})" if digests else ""
         name = sql.literal(environment)
-        conditions.append(f"(environment IS NULL OR environment = {name}{brought})")
+        # Pipelines feed every environment alike, whatever their change record names.
+        conditions.append(
+            f"(environment IS NULL OR environment = {name} OR kind = 'pipeline'{brought})"
+        )
     found = snapshot.connection.execute(
         f"SELECT epoch_us(occurred_at), {', '.join(_COLUMNS)} "
         f"FROM read_parquet({sql.literal(paths)}, union_by_name = true) "

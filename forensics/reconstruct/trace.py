@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from forensics.errors import ForensicsError, NotFoundError, ReplayError
+from forensics.errors import ForensicsError, IntegrityError, NotFoundError, ReplayError
 from forensics.lake import read, summaries
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.read import Kept
@@ -318,8 +318,11 @@ def _config_values(artifacts: ArtifactStore, digest: str) -> Mapping[str, Any] |
     return values if isinstance(values, dict) else None
 
 
-def not_found(snapshot: Snapshot, identifier: str) -> NotFoundError:
-    """The error for an id that no decision has: where was looked, and what is nearest."""
+def not_found(snapshot: Snapshot, identifier: str) -> ForensicsError:
+    """The error for an id that no decision has: where was looked, and what is nearest.
+
+    That it has none is only said after the index, which said so, was found undamaged.
+    """
     window = snapshot.window_us()
     where = f"No decision {identifier!r} in lake {snapshot.root}"
     if window is None:
@@ -327,7 +330,20 @@ def not_found(snapshot: Snapshot, identifier: str) -> NotFoundError:
             f"{where}.", "It holds no decisions yet.", "Take some in: forensics ingest FILE"
         )
     first, last = (f"{read.from_micros(us):%Y-%m-%d %H:%M}" for us in window)
+    from forensics.lake.index import check
+
     nearest = nearest_ids(snapshot, identifier)
+    try:
+        check(snapshot.root, snapshot.known.runs)
+        damaged = identifier in nearest
+    except IntegrityError:
+        damaged = True
+    if damaged:
+        return IntegrityError(
+            f"The look-up index of lake {snapshot.root} is damaged; it knows no {identifier!r}.",
+            "The records themselves are not concerned: the index is derived from them.",
+            f"Remove {snapshot.root / 'index'} and make it again: forensics compact",
+        )
     hint = f"Nearest ids: {', '.join(nearest)}." if nearest else "No id is near it."
     since = read.from_micros(window[1]) - timedelta(hours=2)
     return NotFoundError(
