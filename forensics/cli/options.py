@@ -35,8 +35,10 @@ def lake_path(given: Path | None) -> Path:
     """The lake's folder: the option, the environment, the config file, ``./lake``."""
     context = click.get_current_context(silent=True)
     before = context.find_root().params.get("lake") if context is not None else None
-    if given is not None or before is not None:
-        return Path(given or before)
+    if given is not None:
+        return given
+    if before is not None:
+        return Path(before)
     if named := os.environ.get("FORENSICS_LAKE"):
         return Path(named)
     config = _config_file()

@@ -6,13 +6,14 @@ import os
 from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
 
 from forensics.ingest import features as feature_columns
-from forensics.ingest.columns import Gathered, build, json_text, said
+from forensics.ingest.columns import Gathered, build, by_name, json_text, said
 from forensics.ingest.interface import Options, Parsed, Reject
 from forensics.integrity.leaf import SALT_BYTES, leaf_hash
 from forensics.lake.writer import table_of
@@ -95,28 +96,27 @@ def _table(
     records = [record for _, _, record in group]
     if kind == "decision":
         records = [_with_both_ids(record) for record in records]
-    present: set[str] = set().union(*records)
+    given = by_name(records)
     columns: dict[str, pa.Array] = {}
     for field in schema:
-        if field.name not in present:
+        if field.name not in given:
             columns[field.name] = pa.nulls(len(records), field.type)
         else:
-            values = [record.get(field.name) for record in records]
-            columns[field.name] = build(values, field, field.name, rows, found)
+            columns[field.name] = build(given[field.name], field, field.name, rows, found)
         if columns[field.name].null_count and field_rules(field)["required"]:
             for row, record in enumerate(records):
                 if record.get(field.name) is None:
                     found.problem(row, _missing(field.name, record))
     if kind == "decision":
-        given = [record.get("features") for record in records]
-        for row, value in enumerate(given):
+        inputs = list(given.get("features") or [None] * len(records))
+        for row, value in enumerate(inputs):
             if value is not None and type(value) is not dict:
                 found.problem(row, f"features is {said(value)}, expected an object")
-                given[row] = None
-        features = feature_columns.build(given, known, found)
+                inputs[row] = None
+        features = feature_columns.build(inputs, known, found)
         if features.type.num_fields:
             columns["features"] = features
-    unknown = present - {*schema.names, "features", "record", "schema"}
+    unknown = given.keys() - {*schema.names, "features", "record", "schema"}
     if unknown:
         for row, record in enumerate(records):
             for field_name in unknown & record.keys():
@@ -183,11 +183,16 @@ def binary_column(values: list[bytes]) -> pa.Array:
 KEPT_TYPES = {field.name: field.type for field in KEPT}
 
 
-def is_point(point: Any) -> bool:
-    """Whether ``point`` is a decision point's name: lower case, digits and _, at most 63 long."""
-    if type(point) is not str or not 1 <= len(point) <= 63:
+@lru_cache(maxsize=1024)
+def _is_point_text(point: str) -> bool:
+    if not 1 <= len(point) <= 63:
         return False
     return point[0] in _LOWER and set(point) <= _LOWER | set("0123456789_")
+
+
+def is_point(point: Any) -> bool:
+    """Whether ``point`` is a decision point's name: lower case, digits and _, at most 63 long."""
+    return type(point) is str and _is_point_text(point)
 
 
 _LOWER = set("abcdefghijklmnopqrstuvwxyz")

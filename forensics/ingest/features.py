@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from forensics.ingest.columns import Gathered, json_text, said, scalars
+from forensics.ingest.columns import Gathered, by_name, json_text, said, scalars
 from forensics.ingest.decode import printable
 from forensics.records.decision import ABSENT, ExactNumber
 
@@ -33,13 +33,14 @@ def build(
     rows = range(len(records))
     empty: dict[str, Any] = {}
     given = [features or empty for features in records]
-    shapes = _shapes(given)
-    names = dict.fromkeys(name for shape in shapes for name in shape)
+    one_shape = len(set(map(tuple, given))) <= 1
+    columns = by_name(given)
+    names = dict.fromkeys(columns)
     _refuse_names(names, given, known, found)
     fields: list[pa.Field] = []
     arrays: list[pa.Array] = []
     for name in names:
-        values = [features.get(name) for features in given]
+        values = columns[name]
         type_ = _arrow_type(known.get(name) or _infer(values))
         if type_ is None:  # nothing but nulls so far: no type yet, and a struct needs one
             for row, features in enumerate(given):
@@ -48,17 +49,12 @@ def build(
             continue
         arrays.append(_column(values, type_, f"features.{name}", rows, found))
         fields.append(pa.field(name, type_))
-        if len(shapes) > 1:
+        if not one_shape:
             _note_absent(name, records, found)
     if not fields:
         return pa.nulls(len(records), pa.struct([]))
     missing = pa.array([features is None for features in records], pa.bool_())
     return pa.StructArray.from_arrays(arrays, fields=fields, mask=missing)
-
-
-def _shapes(given: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], None]:
-    """The different tuples of names, in order of first appearance."""
-    return dict.fromkeys(map(tuple, given))
 
 
 def _refuse_names(

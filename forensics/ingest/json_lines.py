@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,14 +20,27 @@ from forensics.ingest.decode import CAREFUL, Refused, decode
 from forensics.ingest.interface import Chunk, Options, Parsed, Reject
 
 #: A chunk is one file in the lake: large enough to compress, small enough for a worker's memory.
-CHUNK_BYTES = 96 << 20
-CHUNK_LINES = 100_000
+CHUNK_BYTES = 64 << 20
+CHUNK_LINES = 50_000
 #: Text whose records are Python objects at one time; new memory costs more than parsing.
 _BATCH_BYTES = 2 << 20
 _BLOCK_BYTES = 4 << 20
 _ZSTD_PIECE_BYTES = 8 << 10
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BOM = b"\xef\xbb\xbf"
+
+
+class _Span(NamedTuple):
+    """Part of an uncompressed file: what a worker reads itself costs nobody a copy."""
+
+    path: str
+    offset: int
+    length: int
+
+    def read(self) -> bytes:
+        with Path(self.path).open("rb") as stream:
+            stream.seek(self.offset)
+            return stream.read(self.length)
 
 
 class JsonLines:
@@ -41,6 +54,9 @@ class JsonLines:
         self._stream = stream
         self._first_line = first_line
         self._broken: Exception | None = None
+        #: Of a regular, uncompressed file, so that chunks can be parts of it.
+        self._path: Path | None = None
+        self._offset = 0
 
     @classmethod
     def open(cls, path: Path) -> JsonLines:
@@ -52,9 +68,12 @@ class JsonLines:
         try:
             # A name need not be text; what stands in a record must be.
             name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
-            return cls(name, path.open("rb"), path.stat().st_size)
+            source = cls(name, path.open("rb"), path.stat().st_size)
         except OSError as error:
             raise UsageError(f"{path} cannot be read.", f"{error.strerror}.") from error
+        if path.is_file() and not source._stream.peek(4).startswith((_GZIP, _ZSTD)):
+            source._path = path.resolve()
+        return source
 
     def chunks(self) -> Iterator[Chunk]:
         try:
@@ -72,14 +91,21 @@ class JsonLines:
                 held.append(block)
                 lines += block.count(b"\n")
                 if lines >= CHUNK_LINES or sum(map(len, held)) >= CHUNK_BYTES:
-                    yield Chunk(self.name, first, b"".join(held), self._position())
+                    yield Chunk(self.name, first, self._payload(held), self._position())
                     first, lines, held = first + lines, 0, []
         except UsageError as error:  # what came before the break is evidence too
             broken = error
         if held:
-            yield Chunk(self.name, first, b"".join(held), self._position())
+            yield Chunk(self.name, first, self._payload(held), self._position())
         if broken is not None:
             raise broken
+
+    def _payload(self, blocks: list[bytes]) -> bytes | _Span:
+        if self._path is None:
+            return b"".join(blocks)
+        span = _Span(str(self._path), self._offset, sum(map(len, blocks)))
+        self._offset += span.length
+        return span
 
     def parser(self) -> JsonLinesParser:
         return JsonLinesParser()
@@ -97,7 +123,9 @@ class JsonLines:
         begun = False
         while block := self._read(stream):
             if not begun:
-                block, begun = block.removeprefix(_BOM), True
+                begun = True
+                if block.startswith(_BOM):
+                    block, self._offset = block.removeprefix(_BOM), len(_BOM)
             end = block.rfind(b"\n") + 1
             if end:
                 yield b"".join([*parts, block[:end]])
@@ -164,7 +192,8 @@ class JsonLinesParser:
     """Parses chunks of lines."""
 
     def parse(self, chunk: Chunk, features: dict[str, dict[str, str]], options: Options) -> Parsed:
-        text = chunk.payload
+        payload = chunk.payload
+        text = payload.read() if isinstance(payload, _Span) else payload
         assert isinstance(text, bytes)
         whole = Parsed()
         parts: dict[str, list[pa.Table]] = {}
