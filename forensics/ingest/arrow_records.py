@@ -21,7 +21,7 @@ from forensics.ingest.features import changed_type
 from forensics.ingest.interface import Options, Parsed, Reject
 from forensics.integrity.leaf import HEADER, LEAF_PREFIX, SALT_BYTES
 from forensics.lake.sql import connect
-from forensics.lake.tables import type_name
+from forensics.lake.tables import JSON_FEATURE, feature_type, type_name
 from forensics.lake.writer import table_of
 from forensics.records.decision import ExactNumber
 from forensics.records.jsontext import exact_float
@@ -204,14 +204,22 @@ def _features(
         want = known.get(field.name)
         if want == "float64" and pa.types.is_integer(array.type):
             array = _as_doubles(array, f"features.{field.name}", found)
-        if want is not None and type_name(array.type) != want:
+        made = _feature_field(field.name, values, array)
+        got = feature_type(made)
+        if want is not None and got != want:
             for row in pc.indices_nonzero(array.is_valid()).to_pylist():
-                reason = changed_type(field.name, array[row].as_py(), want, type_name(array.type))
+                reason = changed_type(field.name, array[row].as_py(), want, got)
                 found.problem(row, reason)
             continue
         arrays.append(array)
-        fields.append(pa.field(field.name, array.type))
+        fields.append(made)
     return pa.StructArray.from_arrays(arrays, fields=fields, mask=features.is_null())
+
+
+def _feature_field(name: str, values: pa.Array, array: pa.Array) -> pa.Field:
+    """The field of a feature; text that stands for something else than text is JSON."""
+    is_json = pa.types.is_string(array.type) and not pa.types.is_string(values.type)
+    return pa.field(name, array.type, metadata=JSON_FEATURE if is_json else None)
 
 
 def _feature(values: pa.Array, path: str, found: Gathered) -> pa.Array:

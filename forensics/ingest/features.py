@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from forensics.ingest.columns import Gathered, by_name, json_text, said, scalars
 from forensics.ingest.decode import printable
+from forensics.lake.tables import JSON_FEATURE
 from forensics.records.decision import ABSENT, ExactNumber
 
 _NONE = type(None)
@@ -41,14 +42,20 @@ def build(
     arrays: list[pa.Array] = []
     for name in names:
         values = columns[name]
-        type_ = _arrow_type(known.get(name) or _infer(values))
-        if type_ is None:  # nothing but nulls so far: no type yet, and a struct needs one
+        kind = known.get(name) or _infer(values)
+        if kind is None:  # nothing but nulls so far: no type yet, and a struct needs one
             for row, features in enumerate(given):
                 if name in features:
                     found.keep_exact(row, f"features.{name}", "null")
             continue
-        arrays.append(_column(values, type_, f"features.{name}", rows, found))
-        fields.append(pa.field(name, type_))
+        if kind == "json":
+            texts = [None if value is None else json_text(value) for value in values]
+            arrays.append(pa.array(texts, pa.string()))
+            fields.append(pa.field(name, pa.string(), metadata=JSON_FEATURE))
+        else:
+            type_ = _arrow_type(kind)
+            arrays.append(_column(values, type_, f"features.{name}", rows, found))
+            fields.append(pa.field(name, type_))
         if not one_shape:
             _note_absent(name, records, found)
     if not fields:
@@ -86,17 +93,13 @@ def _infer(values: Sequence[Any]) -> str | None:
         if isinstance(value, str):
             return "string"
         if isinstance(value, list) and value and set(map(type, value)) <= _NUMBERS:
-            return "list<element: double>"
+            return "list<float64>"
         if value is not None:
             return "json"
     return None
 
 
-def _arrow_type(name: str | None) -> pa.DataType | None:
-    if name is None:
-        return None
-    if name == "json":
-        return _JSON
+def _arrow_type(name: str) -> pa.DataType:
     if name.startswith("list<"):
         return pa.list_(pa.float64())
     return {
@@ -107,17 +110,11 @@ def _arrow_type(name: str | None) -> pa.DataType | None:
     }[name]
 
 
-#: Text that holds JSON; told from plain text by the field's name in the catalog alone.
-_JSON = pa.string()
-
-
 def _column(
     values: Sequence[Any], type_: pa.DataType, path: str, rows: Sequence[int], found: Gathered
 ) -> pa.Array:
     if pa.types.is_list(type_):
         return _lists(values, type_, path, rows, found)
-    if pa.types.is_string(type_) and not {dict, list}.isdisjoint(map(type, values)):
-        values = [json_text(v) if isinstance(v, (dict, list)) else v for v in values]
     before = set(found.problems)
     name = path.removeprefix("features.")
     if pa.types.is_string(type_) and int in set(map(type, values)):

@@ -35,6 +35,8 @@ def connect(folders: Iterable[Path] = (), *, threads: int | None = None) -> Conn
     connection.execute("SET enable_progress_bar = false")  # it would write into our answers
     # DuckDB 2.0.0 fails on a small LIMIT after a filter within a struct when it fetches rows late.
     connection.execute("SET disabled_optimizers = 'late_materialization'")
+    # Footers are kept between questions; a data file's name is never used again for other bytes.
+    connection.execute("SET parquet_metadata_cache = true")
     allowed = [str(folder.resolve()) + "/" for folder in folders]
     if allowed:
         connection.execute(f"SET allowed_directories = {literal(allowed)}")

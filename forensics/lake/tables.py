@@ -166,11 +166,22 @@ def features_of(schema: pa.Schema) -> dict[str, str]:
     index = schema.get_field_index("features")
     if index < 0 or not pa.types.is_struct(schema.field(index).type):
         return {}
-    return {field.name: type_name(field.type) for field in schema.field(index).type}
+    return {field.name: feature_type(field) for field in schema.field(index).type}
+
+
+#: Marks a feature whose values are of any JSON shape, kept as text.
+JSON_FEATURE = {"json": "true"}
+
+
+def feature_type(field: pa.Field) -> str:
+    """The type of one field of a features struct: as :func:`type_name`, or ``json``."""
+    return "json" if (field.metadata or {}).get(b"json") == b"true" else type_name(field.type)
 
 
 def type_name(type_: pa.DataType) -> str:
     """A feature's type as people and the catalog say it."""
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return f"list<{type_name(type_.value_type)}>"
     names = {"double": "float64", "large_string": "string", "string_view": "string"}
     text = str(type_)
     return names.get(text, text)
