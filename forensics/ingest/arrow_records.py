@@ -14,17 +14,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from forensics.ingest.arrow_columns import (
+    contract_column,
+    feature_columns,
+    json_texts,
+    simplified,
+)
 from forensics.ingest.assemble import KEPT_TYPES, KINDS, bad_point, is_point, unknown_kind
-from forensics.ingest.columns import Gathered, beyond_calendar, check_rules
+from forensics.ingest.columns import Gathered
 from forensics.ingest.decode import RECORD_BYTES_MAX, too_long
-from forensics.ingest.features import changed_type
 from forensics.ingest.interface import Options, Parsed, Reject
 from forensics.integrity.leaf import HEADER, LEAF_PREFIX, SALT_BYTES
 from forensics.lake.sql import connect
-from forensics.lake.tables import JSON_FEATURE, feature_type, type_name
 from forensics.lake.writer import table_of
-from forensics.records.decision import ExactNumber
-from forensics.records.jsontext import exact_float
 from forensics_schemas.arrow import SCHEMAS, TIMESTAMP, field_rules
 
 _PREFIX = "".join(f"\\x{byte:02x}" for byte in LEAF_PREFIX + HEADER)
@@ -50,7 +52,7 @@ def take_in(
         options: how fields are named in the source.
     """
     parsed = Parsed()
-    records = _simplified(records)
+    records = simplified(records)
     raws = _received_bytes(records)
     records = _renamed(records, options)
     rows = pa.array(range(first, first + records.num_rows), pa.int64())
@@ -92,7 +94,7 @@ def _table(
     for field in SCHEMAS[kind]:
         if field.name in group.schema.names:
             given = group[field.name].combine_chunks()
-            columns[field.name] = _column(given, field, field.name, rows, found)
+            columns[field.name] = contract_column(given, field, field.name, rows, found)
         else:
             columns[field.name] = pa.nulls(count, field.type)
         column = columns[field.name]
@@ -102,7 +104,7 @@ def _table(
     if kind == "decision" and "features" in group.schema.names:
         features = group["features"].combine_chunks()
         if pa.types.is_struct(features.type):
-            columns["features"] = _features(features, known, found)
+            columns["features"] = feature_columns(features, known, found)
         elif features.null_count < count:
             for row in rows:
                 found.problem(row, f"features is a column of {features.type}, expected a struct")
@@ -115,143 +117,6 @@ def _table(
 
 
 _NOT_EXTRA = ("record", "schema", "features")
-
-
-def _column(
-    given: pa.Array, field: pa.Field, path: str, rows: Sequence[int], found: Gathered
-) -> pa.Array:
-    """``given`` as the contract's type; rows that cannot be so are named."""
-    rules, type_ = field_rules(field), field.type
-    if pa.types.is_null(given.type):
-        return pa.nulls(len(given), type_)
-    if rules["json"]:
-        return given if pa.types.is_string(given.type) else _json_texts(given)
-    if pa.types.is_struct(type_) and pa.types.is_struct(given.type):
-        names = {child.name for child in given.type}
-        children = [
-            _column(given.field(child.name), child, f"{path}.{child.name}", rows, found)
-            if child.name in names
-            else pa.nulls(len(given), child.type)
-            for child in type_
-        ]
-        return pa.StructArray.from_arrays(children, fields=list(type_), mask=given.is_null())
-    if pa.types.is_list(type_) and pa.types.is_list(given.type):
-        owners = pc.list_parent_indices(given).to_pylist()
-        child = _column(pc.list_flatten(given), type_.value_field, f"{path}[]", owners, found)
-        lengths = pc.fill_null(pc.list_value_length(given), 0)
-        offsets = pa.concat_arrays(
-            [pa.array([0], pa.int64()), pc.cumulative_sum(lengths).cast(pa.int64())]
-        )
-        return pa.ListArray.from_arrays(
-            offsets.cast(pa.int32()), child, type=type_, mask=given.is_null()
-        )
-    if pa.types.is_timestamp(type_):
-        return _times(given, path, rows, found)
-    try:
-        array = given.cast(type_)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        for position in pc.indices_nonzero(given.is_valid()).to_pylist():
-            found.problem(
-                rows[position], f"{path} is {type_name(given.type)}, expected {type_name(type_)}"
-            )
-        return pa.nulls(len(given), type_)
-    if pa.types.is_string(type_):
-        check_rules(array, rules, path, rows, found)
-    return array
-
-
-def _times(given: pa.Array, path: str, rows: Sequence[int], found: Gathered) -> pa.Array:
-    type_ = given.type
-    if pa.types.is_string(type_):
-        from forensics.ingest.columns import timestamps
-
-        return timestamps(given.to_pylist(), path, rows, found)
-    if pa.types.is_timestamp(type_) and type_.tz is not None:
-        times = given.cast(TIMESTAMP, safe=False)
-        beyond = beyond_calendar(times)
-        if beyond.true_count:
-            for position in pc.indices_nonzero(beyond).to_pylist():
-                found.problem(rows[position], f"{path} is beyond the years 1 to 9999")
-            times = pc.if_else(beyond, pa.scalar(None, TIMESTAMP), times)
-        if type_.unit == "ns":
-            lost = pc.not_equal(times.cast(type_), given)
-            for position in pc.indices_nonzero(pc.fill_null(lost, False)).to_pylist():
-                found.keep_exact(rows[position], path, str(given[position]))
-        return times
-    reason = (
-        "a time without a zone; write it as UTC" if pa.types.is_timestamp(type_) else str(type_)
-    )
-    for position in pc.indices_nonzero(given.is_valid()).to_pylist():
-        found.problem(rows[position], f"{path} is {reason}, expected a time in UTC")
-    return pa.nulls(len(given), TIMESTAMP)
-
-
-def _features(
-    features: pa.StructArray, known: dict[str, str], found: Gathered
-) -> pa.StructArray | None:
-    arrays: list[pa.Array] = []
-    fields: list[pa.Field] = []
-    taken = {name.casefold(): name for name in known}
-    for field in features.type:
-        values = features.field(field.name)
-        if pa.types.is_null(field.type):
-            continue
-        if taken.setdefault(field.name.casefold(), field.name) != field.name:
-            for row in range(len(features)):
-                found.problem(row, f"feature {field.name!r} differs only in case from another")
-            continue
-        array = _feature(values, f"features.{field.name}", found)
-        want = known.get(field.name)
-        if want == "float64" and pa.types.is_integer(array.type):
-            array = _as_doubles(array, f"features.{field.name}", found)
-        made = _feature_field(field.name, values, array)
-        got = feature_type(made)
-        if want is not None and got != want:
-            for row in pc.indices_nonzero(array.is_valid()).to_pylist():
-                reason = changed_type(field.name, array[row].as_py(), want, got)
-                found.problem(row, reason)
-            continue
-        arrays.append(array)
-        fields.append(made)
-    return pa.StructArray.from_arrays(arrays, fields=fields, mask=features.is_null())
-
-
-def _feature_field(name: str, values: pa.Array, array: pa.Array) -> pa.Field:
-    """The field of a feature; text that stands for something else than text is JSON."""
-    is_json = pa.types.is_string(array.type) and not pa.types.is_string(values.type)
-    return pa.field(name, array.type, metadata=JSON_FEATURE if is_json else None)
-
-
-def _feature(values: pa.Array, path: str, found: Gathered) -> pa.Array:
-    """A feature's column in one of the types that features have."""
-    type_ = values.type
-    if pa.types.is_boolean(type_) or pa.types.is_string(type_):
-        return values
-    if pa.types.is_floating(type_):
-        return values.cast(pa.float64())
-    if pa.types.is_integer(type_):
-        try:
-            return values.cast(pa.int64())
-        except pa.ArrowInvalid:  # unsigned and beyond what 64 bits with a sign hold
-            return _as_doubles(values, path, found)
-    if pa.types.is_decimal(type_):
-        return _as_doubles(values, path, found)
-    if pa.types.is_list(type_) and (
-        pa.types.is_floating(type_.value_type) or pa.types.is_integer(type_.value_type)
-    ):
-        return values.cast(pa.list_(pa.float64()))
-    return _json_texts(values)
-
-
-def _as_doubles(values: pa.Array, path: str, found: Gathered) -> pa.Array:
-    doubles = values.cast(pa.float64(), safe=False)
-    for row, text in enumerate(values.cast(pa.string()).to_pylist()):
-        if text is not None and (
-            isinstance(exact_float(text), ExactNumber)
-            or ("." not in text and int(doubles[row].as_py()) != int(text))
-        ):
-            found.keep_exact(row, path, text)
-    return doubles
 
 
 def _kept(
@@ -291,44 +156,12 @@ def _kept(
 def _extra(group: pa.Table, unknown: list[str]) -> pa.Array:
     if not unknown:
         return pa.nulls(group.num_rows, pa.string())
-    return _json_texts(_whole(group.select(unknown).to_struct_array()))
+    return json_texts(_whole(group.select(unknown).to_struct_array()))
 
 
 def _received_bytes(records: pa.Table) -> pa.Array:
     """Each row as JSON."""
-    return _json_texts(_whole(records.to_struct_array())).cast(pa.binary())
-
-
-def _json_texts(values: pa.Array) -> pa.Array:
-    connection = connect()
-    connection.register("given", pa.table({"value": values}))
-    table = connection.sql("SELECT to_json(value)::VARCHAR AS text FROM given").to_arrow_table()
-    return table["text"].combine_chunks().cast(pa.string())
-
-
-def _simplified(records: pa.Table) -> pa.Table:
-    """Columns of few types, all known to DuckDB: no dictionaries, one kind of text, no marks."""
-    columns = [_plain(column.combine_chunks()) for column in records.columns]
-    return pa.Table.from_arrays(columns, names=records.schema.names)
-
-
-def _plain(array: pa.Array) -> pa.Array:
-    type_ = array.type
-    if isinstance(array, pa.ExtensionArray):
-        return _plain(array.storage)
-    if pa.types.is_dictionary(type_):
-        return _plain(array.dictionary_decode())
-    if pa.types.is_float16(type_):
-        return array.cast(pa.float32())
-    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
-        return array.cast(pa.string())
-    if pa.types.is_large_list(type_):
-        return _plain(array.cast(pa.list_(type_.value_type)))
-    if pa.types.is_struct(type_):
-        children = [_plain(array.field(at)) for at in range(type_.num_fields)]
-        fields = [pa.field(old.name, new.type) for old, new in zip(type_, children, strict=True)]
-        return pa.StructArray.from_arrays(children, fields=fields, mask=array.is_null())
-    return array
+    return json_texts(_whole(records.to_struct_array())).cast(pa.binary())
 
 
 def _renamed(records: pa.Table, options: Options) -> pa.Table:

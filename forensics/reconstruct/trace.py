@@ -17,8 +17,9 @@ from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.read import Kept
 from forensics.lake.snapshot import Location, Snapshot
 from forensics.reconstruct import changes as changes_
+from forensics.reconstruct.case import Case, WhatIf
 from forensics.reconstruct.completeness import completeness
-from forensics.reconstruct.findings import Case, WhatIf, findings
+from forensics.reconstruct.findings import findings
 from forensics.reconstruct.nearest import nearest_ids
 from forensics.reconstruct.reconstruction import Feature, Integrity, Reconstruction
 from forensics.records.decision import Decision

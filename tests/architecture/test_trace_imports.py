@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,3 +38,13 @@ def heavy_modules_after(code: str) -> set[str]:
 )
 def test_importing_loads_nothing_heavy(module: str) -> None:
     assert heavy_modules_after(f"import {module}") == set()
+
+
+@pytest.mark.parametrize("options", [[], ["--no-replay"], ["--json"]])
+def test_a_trace_of_a_real_decision_loads_nothing_heavy(
+    sample_lake: Path, truth: dict[str, Any], options: list[str]
+) -> None:
+    request = truth["incidents"][0]["showcase"]
+    arguments = ["trace", request, "--lake", str(sample_lake), *options]
+    code = f"from forensics.cli.main import run\nassert run({arguments!r}) == 0"
+    assert heavy_modules_after(code) == set()
