@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
@@ -40,24 +41,28 @@ def open_lake(path: str | PathLike[str]) -> Lake:
     return Lake(root)
 
 
+@dataclass(frozen=True, slots=True)
 class Found:
     """Decisions that a query matches; run anew each time it is asked for rows."""
 
-    def __init__(self, lake: Lake, query: Query) -> None:
-        self._lake = lake
-        self.query = query
+    lake: Lake
+    query: Query
+
+    def to_dict(self) -> dict[str, Any]:
+        """All as plain mappings under ``decisions``."""
+        return {"decisions": list(self)}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Each decision as a mapping, times as datetimes."""
-        return find_.rows(self._lake.snapshot(), self.query)
+        return find_.rows(self.lake.snapshot(), self.query)
 
     def to_arrow(self) -> pa.Table:
         """All as one Arrow table."""
-        return find_.table(self._lake.snapshot(), self.query)
+        return find_.table(self.lake.snapshot(), self.query)
 
     def write_parquet(self, path: Path) -> int:
         """Write all to a Parquet file; how many there are."""
-        return find_.write_parquet(self._lake.snapshot(), self.query, path)
+        return find_.write_parquet(self.lake.snapshot(), self.query, path)
 
     def to_polars(self) -> pl.DataFrame:
         """All as one Polars frame; needs the extra ``polars``."""
