@@ -253,6 +253,8 @@ def _why(r: Reconstruction, width: int) -> Iterator[Line]:
 def _bar(name: str, shown: str, value: float, largest: float, names: int, width: int) -> Line:
     eighths = round(min(abs(value) / largest, 1.0) * width * 8)
     bar = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8].strip())
+    if value < 0:  # told apart without colour too
+        bar = "░" * round(eighths / 8)
     style: Style = "bad" if value > 0 else "good"
     label = span(name, limit=28).text.ljust(names)
     return [
