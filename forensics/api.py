@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forensics.errors import NotFoundError
+from forensics.errors import NotFoundError, UsageError
 from forensics.lake import find as find_
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.find import Query
@@ -76,6 +76,19 @@ class Found:
         from forensics.reconstruct.notebook import table_html
 
         return table_html([row for _, row in zip(range(50), self, strict=False)])
+
+
+def instant(time: datetime | str) -> datetime:
+    """A time with its zone; ISO 8601 text is read, and what names no zone is UTC.
+
+    Raises:
+        UsageError: when the text is no time.
+    """
+    try:
+        read = datetime.fromisoformat(time) if isinstance(time, str) else time
+    except ValueError as error:
+        raise UsageError(f"{time!r} is no time.", "", "Use 2026-10-21T02:13Z.") from error
+    return read.replace(tzinfo=UTC) if read.tzinfo is None else read
 
 
 class Lake:
@@ -145,13 +158,14 @@ class Lake:
         """
         from dataclasses import replace
 
-        return Found(self, replace(query or Query(), **fields))
+        times = {name: instant(fields[name]) for name in ("since", "until") if fields.get(name)}
+        return Found(self, replace(query or Query(), **fields | times))
 
-    def as_of(self, time: datetime, *, decision_point: str | None = None) -> State:
+    def as_of(self, time: datetime | str, *, decision_point: str | None = None) -> State:
         """Which versions were live at ``time``, where, since when and instead of what."""
         from forensics.reconstruct.as_of import as_of
 
-        return as_of(self.snapshot(), time, decision_point=decision_point)
+        return as_of(self.snapshot(), instant(time), decision_point=decision_point)
 
     def diff(self, a: str, b: str) -> Diff:
         """What differs between two decisions, named by request or decision id.

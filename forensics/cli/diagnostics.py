@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from types import TracebackType
 
@@ -41,8 +42,12 @@ class Progress:
         self._shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._began = time.monotonic()
         self._last = 0.0
+        self._text = title
+        self._over = threading.Event()
 
     def __enter__(self) -> Progress:
+        if self._shown:  # the clock goes on while a long step is under way
+            threading.Thread(target=self._tick, daemon=True).start()
         return self
 
     def __exit__(
@@ -51,6 +56,7 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._over.set()
         if self._shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
@@ -62,6 +68,14 @@ class Progress:
             return
         self._last = now
         share = f" {done / self._total:4.0%}" if self._total else ""
-        text = f"{self._title}{share} {words} · {now - self._began:.0f} s"
-        sys.stderr.write("\r\x1b[K" + safe_text(text))
+        self._text = f"{self._title}{share} {words}"
+        self._draw()
+
+    def _tick(self) -> None:
+        while not self._over.wait(0.5):
+            self._draw()
+
+    def _draw(self) -> None:
+        text = safe_text(f"{self._text} · {time.monotonic() - self._began:.0f} s")
+        sys.stderr.write(f"\r\x1b[K{text}")
         sys.stderr.flush()

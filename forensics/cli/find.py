@@ -12,7 +12,7 @@ import click
 from forensics.cli import diagnostics, output
 from forensics.cli.options import TIME, json_option, lake_option, lake_path
 from forensics.errors import UsageError
-from forensics.records.jsontext import dumps, loads, time_text
+from forensics.records.jsontext import dumps, loads, number_text, time_text
 from forensics.records.safe_text import safe_text
 
 if TYPE_CHECKING:
@@ -133,7 +133,9 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return "'" + value if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-    return time_text(value) if isinstance(value, datetime) else dumps(value)
+    if isinstance(value, datetime):
+        return time_text(value)
+    return number_text(value) if type(value) is float else dumps(value)
 
 
 def _table(rows: list[dict[str, Any]], limit: int | None) -> None:

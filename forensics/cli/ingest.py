@@ -179,6 +179,12 @@ def _ingest(
             tell(0, 0)
             try:
                 report = run(root, source, options, progress=tell, workers=workers)
+            except KeyboardInterrupt:
+                diagnostics.note(
+                    "What was landed before the stop is durable. The same command again goes on: "
+                    "nothing lands twice."
+                )
+                raise
             except ForensicsError:
                 if whole.landed_total or whole.quarantined_total:
                     diagnostics.note(
@@ -193,7 +199,8 @@ def _ingest(
                 f"{report.already_present:,} records of {source.name} are in the lake already and "
                 "stay as they were first read; another --map or --set does not change them."
             )
-        if report.quarantined and not report.landed_total and not report.already_present:
+        nothing = not report.landed_total and not report.already_present
+        if nothing and all(reason.startswith("not ") for reason in report.quarantined):
             diagnostics.note(
                 f"Nothing in {source.name} is a record. If it is a model, a rule set or a "
                 f"configuration: forensics ingest --format artifact {source.name}"
@@ -272,7 +279,7 @@ def _show(report: Report, as_json: bool) -> None:
         f"{report.quarantined_total:,} quarantined"
     )
     for reason, count in report.quarantined.most_common():
-        output.text(safe_text(f"{count:>12,} times: {reason}"))
+        output.text(safe_text(f"{count:>12,}  {reason}"))
     for item in report.examples:
         output.text(safe_text(f"  {item.id}  {item.source}, line {item.line:,}: {item.reason}"))
     if report.examples:

@@ -23,7 +23,7 @@ from forensics.records.jsontext import INTEGER_MAX, dumps
 from forensics_schemas.arrow import TIMESTAMP, field_rules
 
 _NONE = type(None)
-_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _ID_MAX = 256
 _IDS = frozenset(
     ("decision_id", "request_id", "parent_id", "change_id", "override_id", "subject.id",
@@ -161,8 +161,8 @@ def _to_float(value: Any, path: str, row: int, found: Gathered) -> float:
     if isinstance(value, ExactNumber):
         found.keep_exact(row, path, str(value))
         return float(value)
-    if type(value) is str and value in _NON_FINITE:
-        return _NON_FINITE[value]
+    if type(value) is str and value in NON_FINITE:
+        return NON_FINITE[value]
     raise _Bad(f"{path} is {said(value)}, expected a number")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from forensics.ingest.columns import Gathered, by_name, json_text, said, scalars
+from forensics.ingest.columns import NON_FINITE, Gathered, by_name, json_text, said, scalars
 from forensics.ingest.decode import printable
 from forensics.lake.tables import JSON_FEATURE
 from forensics.records.decision import ABSENT, ExactNumber
@@ -85,7 +85,11 @@ def _refuse_names(
 
 def _infer(values: Sequence[Any]) -> str | None:
     """The type that the first value which has one gives the feature."""
+    numbers = False
     for value in values:
+        if isinstance(value, str) and value in NON_FINITE:
+            numbers = True  # how a number that is none is written; another value decides
+            continue
         if isinstance(value, bool):
             return "bool"
         if isinstance(value, (int, float)):
@@ -96,7 +100,7 @@ def _infer(values: Sequence[Any]) -> str | None:
             return "list<float64>"
         if value is not None:
             return "json"
-    return None
+    return "float64" if numbers else None
 
 
 def _arrow_type(name: str) -> pa.DataType:

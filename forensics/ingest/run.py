@@ -6,9 +6,12 @@ import gc
 import multiprocessing
 import os
 import re
+import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -182,7 +185,8 @@ def _staged(root: Path, source: Source, options: Options, workers: int) -> Itera
         broken: ForensicsError | None = None
         try:
             for chunk in source.chunks():
-                under_way.append(pool.submit(_stage, root, parser, chunk, options, waiting))
+                with _deaf_to_interrupts():  # which children inherit: stopping them is our task
+                    under_way.append(pool.submit(_stage, root, parser, chunk, options, waiting))
                 if len(under_way) > workers:
                     yield under_way.popleft().result()
         except ForensicsError as error:  # of the source, or of a chunk: others are whole
@@ -191,6 +195,18 @@ def _staged(root: Path, source: Source, options: Options, workers: int) -> Itera
             yield under_way.popleft().result()
         if broken is not None:
             raise broken
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _stage(

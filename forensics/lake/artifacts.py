@@ -28,7 +28,7 @@ class ArtifactStore:
         """Keep ``data`` durably and return its digest; the same bytes twice are kept once."""
         digest = digest_of(data)
         path = self._path(digest)
-        if not path.exists():
+        if not path.exists() or digest_of(path.read_bytes()) != digest:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_durably(path, data)
         return digest

@@ -68,6 +68,7 @@ def compact(
     Raises:
         IntegrityError: when a file's pages are not what was written; nothing is changed then.
     """
+    take(root).check_files()
     done = Compaction()
     for name in take(root).tables:
         while group := _next_group(take(root).tables[name], target_rows):

@@ -173,6 +173,9 @@ def _placeholder(value: Any, parameters: list[Any]) -> str:
         return "NULL"
     if isinstance(value, array):
         value = value.tolist()
+    if isinstance(value, tuple):  # one value that is a list, where a list is a value for each row
+        parameters.append(list(value))
+        return "?::DOUBLE[]"
     if isinstance(value, list):
         parameters.append(value)
         whole = all(type(item) is int for item in value)

@@ -44,7 +44,12 @@ def identity(root: Path) -> str:
         LakeError: when there is none, or a newer version of this program made it.
     """
     require_lake(root)
-    data = tomllib.loads((root / "lake.toml").read_text(encoding="utf-8"))
+    try:
+        data = tomllib.loads((root / "lake.toml").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LakeError(
+            f"{root / 'lake.toml'} cannot be read.", f"{error}.", "Restore it from a backup."
+        ) from error
     if data.get("format") != FORMAT:
         raise LakeError(
             f"The lake at {root} has format {data.get('format')}.",

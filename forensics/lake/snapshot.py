@@ -6,12 +6,13 @@ table has moved on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from forensics.errors import IntegrityError
 from forensics.lake import catalog, sql
 from forensics.lake.catalog import DataFile, Table
 from forensics.lake.keys import key_columns, key_of
@@ -94,7 +95,7 @@ class Snapshot:
         found: set[tuple[str, int]] = set()
         if runs:
             query = f"SELECT file, row FROM read_parquet({sql.literal(runs)}) WHERE key = {key}"
-            with sql.reading(f"The look-up index in {self.root / 'index'}, which is derived,"):
+            with sql.reading("The look-up index", index_advice(self.root)):
                 rows = self.connection.execute(query).fetchall()
             found.update((file, row) for file, row in rows if file in self.live)
         for file in self.unindexed:
@@ -104,6 +105,30 @@ class Snapshot:
             for file, row in sorted(found)
             for table, _, name in (file.rpartition("/"),)
         ]
+
+    def check_files(self, names: Collection[str] | None = None) -> None:
+        """Look whether data files are there in the size that was committed.
+
+        Args:
+            names: which, as ``table/file``; all live ones where None.
+
+        Raises:
+            IntegrityError: when one is gone or has another size.
+        """
+        for name, table in self.tables.items():
+            for file in table.files:
+                location = f"{name}/{file.name}"
+                if names is not None and location not in names:
+                    continue
+                path = self.root / location
+                size = path.stat().st_size if path.is_file() else None
+                if size != file.size:
+                    found = "is gone" if size is None else f"has {size:,} bytes"
+                    raise IntegrityError(
+                        f"Data file {location} {found}.",
+                        f"It was committed with {file.rows:,} records in {file.size:,} bytes.",
+                        "Restore it from a backup.",
+                    )
 
     def _scan(self, file: str, identifier: str) -> Iterable[int]:
         columns = key_columns(file.rsplit("/", 1)[0])
@@ -118,6 +143,11 @@ class Snapshot:
             return [row for (row,) in self.connection.execute(query).fetchall()]
 
 
+def index_advice(root: Path) -> str:
+    """What to do about a damaged index or summary."""
+    return f"It is derived: remove {root / 'index'} and make it again with forensics compact."
+
+
 def take(root: Path) -> Snapshot:
     """The lake at ``root`` as it is now.
 
@@ -128,15 +158,27 @@ def take(root: Path) -> Snapshot:
     known = catalog.read(root)
     tables: dict[str, Table] = {}
     unindexed: set[str] = set()
+    for name in known.tables.keys() - set(catalog.table_names(root)):
+        raise _lost(name, known.tables[name], "its _delta_log is gone")
     for name in catalog.table_names(root):
         table = known.tables.get(name)
         if table is None or not catalog.is_current(root, name, table.version):
             from forensics.lake import tables as delta
 
-            indexed = {file.name for file in table.files} if table else set()
-            table = delta.state(root, name)
+            before, table = table, delta.state(root, name)
+            if before is not None and table.version < before.version:
+                raise _lost(name, before, f"its log ends at version {table.version}")
+            indexed = {file.name for file in before.files} if before else set()
             unindexed.update(
                 f"{name}/{file.name}" for file in table.files if file.name not in indexed
             )
         tables[name] = table
     return Snapshot(root, tables, frozenset(unindexed), known)
+
+
+def _lost(name: str, before: Table, why: str) -> IntegrityError:
+    return IntegrityError(
+        f"Table {name} has lost commits.",
+        f"It was at version {before.version} with {before.rows:,} records; {why}.",
+        "Restore its _delta_log folder from a backup.",
+    )

@@ -46,7 +46,7 @@ def connect(folders: Iterable[Path] = (), *, threads: int | None = None) -> Conn
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def reading(what: str, todo: str = "Restore it from a backup.") -> Iterator[None]:
     """Make a failure to read ``what``, named as a sentence begins, one that says what to do.
 
     Raises:
@@ -56,7 +56,7 @@ def reading(what: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         why = str(error).splitlines()[0]
-        raise IntegrityError(f"{what} cannot be read.", why, "Restore it from a backup.") from error
+        raise IntegrityError(f"{what} cannot be read.", why, todo) from error
 
 
 def query(name: str, **parts: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from forensics.lake import sql
-from forensics.lake.snapshot import Snapshot
+from forensics.lake.snapshot import Snapshot, index_advice
 
 
 class Usual(NamedTuple):
@@ -41,11 +41,12 @@ def usual(
     if not paths:
         return {}
     merged = sql.query("profile_merge", files=sql.literal(paths))
-    rows = connection.execute(
-        f"SELECT feature, count(*), sum(rows), min(low), median(q01), median(q50), median(q99), "
-        f"max(high) FROM ({merged}) WHERE point = {sql.literal(point)} "
-        f"AND day BETWEEN {first_day} AND {last_day} GROUP BY feature"
-    ).fetchall()
+    with sql.reading("The summary of usual values"):
+        rows = connection.execute(
+            "SELECT feature, count(*), sum(rows), min(low), median(q01), median(q50), "
+            f"median(q99), max(high) FROM ({merged}) WHERE point = {sql.literal(point)} "
+            f"AND day BETWEEN {first_day} AND {last_day} GROUP BY feature"
+        ).fetchall()
     return {row[0]: Usual(*row[1:]) for row in rows}
 
 
@@ -87,4 +88,5 @@ def in_use(snapshot: Snapshot, *, until_us: int, point: str | None = None) -> li
     usages = sql.query("usage_merge", usages=" UNION ALL ".join(f"({part})" for part in parts))
     condition = f" AND point = {sql.literal(point)}" if point else ""
     query = f"SELECT * FROM ({usages}) WHERE first_us <= {until_us}{condition} ORDER BY first_us"
-    return [Usage(*row) for row in snapshot.connection.execute(query).fetchall()]
+    with sql.reading("The summary of what was in use", index_advice(snapshot.root)):
+        return [Usage(*row) for row in snapshot.connection.execute(query).fetchall()]

@@ -261,11 +261,12 @@ def present_rows(
     ids = records.select([column]).append_column("row", pa.array(range(records.num_rows)))
     connection = sql.connect([snapshot.root])
     connection.register("ids", ids)
-    matches = connection.execute(
-        f"SELECT ids.row, salt, leaf FROM read_parquet({sql.literal(paths)}) AS stored "
-        f"JOIN ids USING ({column}) "
-        f"WHERE epoch_us(stored.{tables.time_column(table)}) BETWEEN {low} AND {high}"
-    ).fetchall()
+    with sql.reading(f"A data file of {table}"):
+        matches = connection.execute(
+            f"SELECT ids.row, salt, leaf FROM read_parquet({sql.literal(paths)}) AS stored "
+            f"JOIN ids USING ({column}) "
+            f"WHERE epoch_us(stored.{tables.time_column(table)}) BETWEEN {low} AND {high}"
+        ).fetchall()
     raws = records["raw"]
     rows.update(row for row, salt, leaf in matches if leaf_hash(salt, raws[row].as_py()) == leaf)
     return rows

@@ -94,12 +94,13 @@ def before(
         conditions.append(
             f"(environment IS NULL OR environment = {name} OR kind = 'pipeline'{brought})"
         )
-    found = snapshot.connection.execute(
-        f"SELECT epoch_us(occurred_at), {', '.join(_COLUMNS)} "
-        f"FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
-        f"WHERE {' AND '.join(conditions)} ORDER BY occurred_at DESC, change_id"
-        + (f" LIMIT {limit}" if limit is not None else "")
-    ).fetchall()
+    with sql.reading("The table of changes"):
+        found = snapshot.connection.execute(
+            f"SELECT epoch_us(occurred_at), {', '.join(_COLUMNS)} "
+            f"FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
+            f"WHERE {' AND '.join(conditions)} ORDER BY occurred_at DESC, change_id"
+            + (f" LIMIT {limit}" if limit is not None else "")
+        ).fetchall()
     return [_change(row) for row in found]
 
 

@@ -15,7 +15,7 @@ from forensics.errors import ForensicsError, IntegrityError, NotFoundError, Repl
 from forensics.lake import read, summaries
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.read import Kept
-from forensics.lake.snapshot import Location, Snapshot
+from forensics.lake.snapshot import Location, Snapshot, index_advice
 from forensics.reconstruct import changes as changes_
 from forensics.reconstruct.case import Case, WhatIf
 from forensics.reconstruct.completeness import completeness
@@ -57,6 +57,8 @@ def trace(
     located = snapshot.locate(identifier)
     found = decisions(snapshot, located, identifier)
     if not found:
+        # The index may know an id whose row is gone from its file.
+        snapshot.check_files({f"{place.table}/{place.file}" for place in located})
         raise not_found(snapshot, identifier)
     asked = _Question(
         snapshot,
@@ -300,7 +302,7 @@ def _what_if(session: ReplaySession) -> WhatIf:
             rules, score = session.rules, session.model.score
             if rules is None or score is None:
                 raise ReplayError("The rules cannot be run.", "; ".join(session.missing))
-            rule = rules.decide(session.decision.features, {**session.values, **values}, score)[0]
+            rule = rules.decide(session.features, {**session.values, **values}, score)[0]
             return rule.outcome, score
         decided = session.decide({name: [float(v)] for name, v in features.items()}, 1)
         return decided.rules[0].outcome, decided.scores[0]
@@ -343,7 +345,7 @@ def not_found(snapshot: Snapshot, identifier: str) -> ForensicsError:
         return IntegrityError(
             f"The look-up index of lake {snapshot.root} is damaged; it knows no {identifier!r}.",
             "The records themselves are not concerned: the index is derived from them.",
-            f"Remove {snapshot.root / 'index'} and make it again: forensics compact",
+            index_advice(snapshot.root),
         )
     hint = f"Nearest ids: {', '.join(nearest)}." if nearest else "No id is near it."
     since = read.from_micros(window[1]) - timedelta(hours=2)

@@ -24,8 +24,9 @@ class Replay:
     """The verdict on one decision, with both sides of the comparison.
 
     ``recorded`` and ``replayed`` hold ``score`` (as a number), ``score_bytes`` (hexadecimal, little
-    endian) and ``outcome``, and ``rule`` where a rule set answered; a key is absent where that part
-    was not recorded or could not be run. ``missing`` names each thing replay needed and had not.
+    endian) and ``outcome``, and ``rule`` where a rule set answered; ``replayed`` has its condition
+    and reason too, as ``rule_when`` and ``rule_reason``. A key is absent where that part was not
+    recorded or could not be run. ``missing`` names each thing replay needed and had not.
     """
 
     verdict: Verdict

@@ -48,7 +48,7 @@ def replay_session(
     rule: Rule | None = None
     if score is not None and session.rules is not None:
         try:
-            rule = session.rules.decide(decision.features, session.values, score)[0]
+            rule = session.rules.decide(session.features, session.values, score)[0]
         except ReplayError as error:
             missing.append(f"rules artifact: {error}")
     near = None if score is None else closeness(decision, score)
@@ -210,6 +210,7 @@ def _replayed(decision: Decision, score: float | None, rule: Rule | None) -> dic
     if rule is not None:
         found["outcome"] = rule.outcome
         found["rule"] = rule.id
+        found |= {"rule_when": rule.when, "rule_reason": rule.reason}
     return found
 
 

@@ -16,6 +16,7 @@ from forensics.errors import ForensicsError, ReplayError, UsageError
 from forensics.lake.expressions import UnknownNameError
 from forensics.lake.sql import Connection, connect
 from forensics.records.decision import Decision
+from forensics.records.jsontext import dumps
 from forensics.replay.client import ModelDescription, ModelWorker, Workers
 from forensics.replay.evidence import (
     Artifacts,
@@ -209,6 +210,14 @@ class ReplaySession:
         return read_config(self.decision, self.artifacts)
 
     @cached_property
+    def features(self) -> Mapping[str, Any]:
+        """The recorded features as rules see them: a list of numbers is one value, not many rows.
+
+        Other lists and objects are JSON text, as in the lake's columns.
+        """
+        return {name: _as_one(value) for name, value in self.decision.features.items()}
+
+    @cached_property
     def values(self) -> Mapping[str, Any]:
         """Configuration values that rules may use, with the recorded threshold where none is."""
         values = _usable(self.config.values)
@@ -258,7 +267,7 @@ class ReplaySession:
             names[name]: _column(values) for name, values in columns.items() if name in names
         }
         scores = self.model.predict(("value",), patches, count)[0]
-        features: dict[str, Any] = {**self.decision.features}
+        features: dict[str, Any] = {**self.features}
         features.update((name, list(values)) for name, values in columns.items())
         return Answer(scores, rules.decide(features, self.values, scores, count))
 
@@ -269,7 +278,7 @@ class ReplaySession:
         rules = self.rules
         if rules is None:
             raise ReplayError("The rules cannot be run.", "; ".join(self._rules_missing))
-        features: dict[str, Any] = {**self.decision.features}
+        features: dict[str, Any] = {**self.features}
         features.update((name, list(values)) for name, values in columns.items())
         return rules.decide(features, self.values, list(scores), count)
 
@@ -286,7 +295,7 @@ class ReplaySession:
             return None
         if not self.values.keys() <= values.keys():
             return None
-        return rules.decide(self.decision.features, _usable(values), score)[0]
+        return rules.decide(self.features, _usable(values), score)[0]
 
     def contributions(self) -> tuple[float, dict[str, float], float]:
         """Base value, contribution of each feature, and margin, all in the margin's unit.
@@ -350,6 +359,12 @@ def _usable(values: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if value is None or isinstance(value, (str, int, float))
     }
+
+
+def _as_one(value: Any) -> Any:
+    if isinstance(value, list) and all(type(item) in (int, float) for item in value):
+        return tuple(value)
+    return dumps(value, strict=False) if isinstance(value, (dict, list)) else value
 
 
 def as_number(value: Any) -> float:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from forensics.reconstruct.as_of import State
 from forensics.reconstruct.diff import Diff
+from forensics.records.jsontext import dumps
 from forensics.report.spans import Line, Span, fitted, span
 from forensics.report.text import table
 from forensics.report.words import age_words, number_words, short_digest, time_words, value_words
@@ -16,7 +19,9 @@ def screen(state: State, width: int) -> list[Line]:
     lines: list[Line] = [[Span("as of ", "dim"), span(time_words(state.time), "bold")]]
     point = None
     rows: list[tuple[str, ...]] = []
-    head = ("environment", "what", "version", "digest", "share", "since", "replaced")
+    narrow = width < 110  # what replaced what, and since when, is worth more than a digest
+    head: tuple[str, ...] = ("environment", "what", "version", "digest")
+    head = (*(head[:3] if narrow else head), "share", "since", "replaced")
     for live in [*state.live, None]:
         if live is None or live.decision_point != point:
             if rows:
@@ -25,14 +30,16 @@ def screen(state: State, width: int) -> list[Line]:
             if live is None:
                 break
             point = live.decision_point
+        digest = () if narrow else (short_digest(live.digest),)
+        age = "" if narrow else f" ({age_words(state.time - live.since)})"
         rows.append(
             (
                 live.environment,
                 f"{live.kind} {live.name}" if live.name else live.kind,
                 live.version or "",
-                short_digest(live.digest),
+                *digest,
                 f"{live.share:.0%}",
-                f"{live.since:%Y-%m-%d %H:%M} ({age_words(state.time - live.since)})",
+                f"{live.since:%Y-%m-%d %H:%M}{age}",
                 live.replaced_version or short_digest(live.replaced_digest),
             )
         )
@@ -65,10 +72,11 @@ def difference(diff: Diff, width: int) -> list[Line]:
             if item is None:
                 break
             section = item.section
-        apart = f"{number_words(item.distance, 2)} × usual spread" if item.distance else ""
-        left, right = (
-            _shown(*side) for side in ((item.a, item.a_evidence), (item.b, item.b_evidence))
-        )
+        near = item.distance if item.distance and math.isfinite(item.distance) else None
+        apart = f"{number_words(near, 2)} × usual spread" if near else ""
+        left, right = _shown(item.a, item.a_evidence), _shown(item.b, item.b_evidence)
+        if left == right:  # they differ in more digits than a person is usually shown
+            left, right = dumps(item.a), dumps(item.b)
         group.append((item.name, left, right, apart))
     if not diff.differences:
         lines += [[], [Span("Nothing that was recorded differs.")]]

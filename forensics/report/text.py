@@ -147,6 +147,9 @@ def _flowing(line: Line, facts: list[str], width: int) -> Iterator[Line]:
 
 
 def _answer(r: Reconstruction, width: int) -> Iterator[Line]:
+    if r.integrity.verified is False:
+        yield from _marked("✗", "bad", f"not what was sealed: {r.integrity.reason}", width, "bad")
+    yield from _deciding_rule(r, width)
     problems = [f for f in r.findings if f.severity in ("error", "warning")]
     for finding in problems:
         yield from _finding(finding, width)
@@ -160,6 +163,17 @@ def _answer(r: Reconstruction, width: int) -> Iterator[Line]:
         yield [Span("  "), Span("✓ ", "good"), Span(text)]
     for finding in unknown:
         yield from _marked("?", "dim", finding.statement, width, "dim")
+
+
+def _deciding_rule(r: Reconstruction, width: int) -> Iterator[Line]:
+    """Which rule decided, where one ran: the model's score may have played no part."""
+    replayed = r.replay.replayed if r.replay is not None else {}
+    rule, when = replayed.get("rule"), replayed.get("rule_when")
+    if not rule or when is None or replayed.get("outcome") != r.decision.outcome:
+        return
+    reason = f" ({replayed['rule_reason']})" if replayed.get("rule_reason") else ""
+    alone = "" if "score" in when else "; the score played no part"
+    yield from _marked("·", "accent", f"decided by rule {rule}: {when}{reason}{alone}", width)
 
 
 def _finding(finding: Finding, width: int) -> Iterator[Line]:
@@ -192,7 +206,7 @@ def _replay(replay: Replay, width: int) -> Iterator[Line]:
     if first is not None:
         yield from _marked(" ", "", f"first at step {first.step}: {first.statement}", width)
     for missing in replay.missing:
-        yield from _marked(" ", "", f"never recorded: {missing}", width)
+        yield from _marked(" ", "", f"missing: {missing}", width)
 
 
 def _marked(mark: str, style: Style, text: str, width: int, body: Style = "") -> Iterator[Line]:
@@ -267,17 +281,18 @@ def _bar(name: str, shown: str, value: float, largest: float, names: int, width:
 
 def _what_if(r: Reconstruction, width: int) -> Iterator[Line]:
     if not r.counterfactuals:
+        if r.replay is not None and r.replay.verdict in ("bit_exact", "within_ulp"):
+            yield [Span("what would have changed it", "bold"), Span(" · nothing within the levers")]
         return
     yield [Span("what would have changed it", "bold"), Span(" · each replayed", "dim")]
     outcomes = max(len(span(item.outcome, limit=16).text) for item in r.counterfactuals)
     for item in r.counterfactuals:
         change = " and ".join(c.statement for c in item.changes)
         score = number_words(item.score) if item.score is not None else ""
-        yield [
-            Span(f"  {span(item.outcome, limit=16).text:<{outcomes}}  "),
-            Span(f"{score:<8}  ", "dim"),
-            span(change),
-        ]
+        margin = outcomes + 14
+        for number, part in enumerate(wrapped(span(change).text, max(width - margin, 20))):
+            lead = f"  {span(item.outcome, limit=16).text:<{outcomes}}  {score:<8}  "
+            yield [Span(lead if number == 0 else " " * margin), Span(part)]
 
 
 def _steps(r: Reconstruction, width: int) -> Iterator[Line]:

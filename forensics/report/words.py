@@ -27,6 +27,8 @@ def age_words(age: timedelta | float) -> str:
 
 def number_words(value: float, digits: int = 4) -> str:
     """A number short enough to be read: thousands grouped, ``digits`` significant ones kept."""
+    if isinstance(value, int):
+        return f"{value:,}"
     if value != value or value in (float("inf"), float("-inf")):
         return number_text(value)
     if float(value).is_integer() and abs(value) < 1e15:
