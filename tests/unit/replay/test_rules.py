@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from typing import Any
 
@@ -94,3 +95,29 @@ def test_a_lever_that_cannot_be_moved_is_refused(lever: Any) -> None:
 
     with pytest.raises(ReplayError):
         read_rules(json.dumps({**RULES, "levers": {"income": lever}}).encode())
+
+
+LISTS = {
+    "type": "rules",
+    "rules": [{"id": "L1", "when": "contains(labs, 9.0)", "outcome": "RED"}],
+    "default": {"id": "L0", "outcome": "GREEN"},
+}
+
+
+@pytest.mark.parametrize(
+    ("labs", "expected"),
+    [([9.0, 1.0], "RED"), ([1.0, 9.0], "RED"), ([7.0], "GREEN"), ([], "GREEN")],
+)
+def test_a_recorded_list_is_one_value_and_never_a_value_for_each_row(
+    labs: list[float], expected: str
+) -> None:
+    bound = read_rules(json.dumps(LISTS).encode()).bind(["labs"], [], None)
+    (rule,) = bound.decide({"labs": tuple(labs)}, {}, 0.5)
+    assert rule.outcome == expected
+
+
+def test_a_list_compared_with_a_number_is_an_error_and_not_a_verdict() -> None:
+    document = {**LISTS, "rules": [{"id": "L1", "when": "labs > 5", "outcome": "RED"}]}
+    bound = read_rules(json.dumps(document).encode()).bind(["labs"], [], None)
+    with pytest.raises(ReplayError):
+        bound.decide({"labs": (9.0, 1.0)}, {}, 0.5)
