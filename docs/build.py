@@ -62,7 +62,7 @@ def _type(field: dict[str, Any]) -> str:
         return f"`{field['const']}`"
     if "enum" in field:
         return ", ".join(f"`{word}`" for word in field["enum"] if word is not None)
-    if "items" in field:
+    if "items" in field and not set(field.get("type", ())) & {"string", "number", "boolean"}:
         return f"list of {_type(field['items'])}"
     if "additionalProperties" in field and "properties" not in field:
         return f"map of {_type(field['additionalProperties'])}"
@@ -71,7 +71,8 @@ def _type(field: dict[str, Any]) -> str:
             return str(shape["$ref"].rpartition("/")[2])
     types = field.get("type", "any")
     names = [types] if isinstance(types, str) else [name for name in types if name != "null"]
-    return " or ".join({"string": "text"}.get(name, name) for name in names)
+    words = {"string": "text", "array": "list of number"}
+    return " or ".join(words.get(name, name) for name in names)
 
 
 def commands() -> str:

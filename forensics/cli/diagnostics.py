@@ -22,7 +22,8 @@ def _colored() -> bool:
 
 def note(message: str) -> None:
     """Something worth knowing that is not the answer."""
-    sys.stderr.write(safe_text(message) + "\n")
+    clear = "\r\x1b[K" if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else ""
+    sys.stderr.write(clear + safe_text(message) + "\n")  # a progress line may stand there
 
 
 def error(problem: ForensicsError) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from forensics.errors import ForensicsError, IntegrityError, NotFoundError, ReplayError
@@ -348,10 +347,9 @@ def not_found(snapshot: Snapshot, identifier: str) -> ForensicsError:
             index_advice(snapshot.root),
         )
     hint = f"Nearest ids: {', '.join(nearest)}." if nearest else "No id is near it."
-    since = read.from_micros(window[1]) - timedelta(hours=2)
     return NotFoundError(
         f"{where} (decisions from {first} to {last} UTC).",
         hint,
-        f"Search by time or subject: forensics find --since {since:%Y-%m-%dT%H:%MZ} --subject S",
+        f"Search by time or subject: forensics find --lake {snapshot.root} --since T --subject S",
         nearest=tuple(nearest),
     )
