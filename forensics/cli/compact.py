@@ -33,6 +33,8 @@ def command(grace_hours: int, lake: Path | None, as_json: bool) -> None:
     if as_json:
         output.value(done.to_dict())
     else:
+        if done.index_rebuilt:
+            output.text("The look-up index was damaged; it was made again from the tables.")
         output.text(
             f"{done.merged:,} files became {done.written:,}; {done.removed:,} old files removed; "
             f"{done.rows:,} records rewritten"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forensics.errors import IntegrityError
-from forensics.lake import sql, tables, writer
-from forensics.lake.catalog import DataFile, Table
+from forensics.lake import index, sql, tables, writer
+from forensics.lake.catalog import Catalog, DataFile, Table
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import ROW_GROUP_ROWS, conform, read_checked, write_batches
 from forensics.lake.snapshot import take
@@ -41,6 +41,8 @@ class Compaction:
     written: int = 0
     rows: int = 0
     removed: int = 0
+    #: Whether the index was damaged and has been made again.
+    index_rebuilt: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """This as a plain mapping."""
@@ -57,7 +59,7 @@ def compact(
     grace_hours: int = 24,
     progress: Progress | None = None,
 ) -> Compaction:
-    """Merge the small files of every table.
+    """Merge the small files of every table, and mend a damaged index.
 
     Args:
         root: the lake.
@@ -69,7 +71,7 @@ def compact(
         IntegrityError: when a file's pages are not what was written; nothing is changed then.
     """
     take(root).check_files()
-    done = Compaction()
+    done = Compaction(index_rebuilt=_mend_index(root))
     for name in take(root).tables:
         while group := _next_group(take(root).tables[name], target_rows):
             _merge(root, name, group)
@@ -82,6 +84,19 @@ def compact(
     with exclusive(root / ".lock"):
         writer.publish(root, writer.refreshed(root, take(root)), whole=done.merged > 0)
     return done
+
+
+def _mend_index(root: Path) -> bool:
+    """Make the index and the summaries again where an index run is damaged."""
+    with exclusive(root / ".lock"):
+        snapshot = take(root)
+        try:
+            index.check(root, snapshot.known.runs)
+        except IntegrityError:
+            bare = replace(snapshot, known=Catalog(), unindexed=snapshot.live)
+            writer.publish(root, writer.refreshed(root, bare))
+            return True
+    return False
 
 
 def _next_group(table: Table, target_rows: int) -> list[DataFile]:

@@ -47,6 +47,17 @@ def test_a_lost_commit_is_never_taken_for_an_empty_table(
         take(lake)
 
 
+def test_a_compaction_makes_a_damaged_index_again(lake: Path, one: dict[str, Any]) -> None:
+    run = next((lake / "index").glob("run-*.parquet"))
+    data = bytearray(run.read_bytes())
+    data[10] ^= 0xFF
+    run.write_bytes(data)
+    assert forensics.open(lake).compact().index_rebuilt
+    assert not forensics.open(lake).compact().index_rebuilt
+    (traced,) = forensics.open(lake).trace(one["request_id"], replay=False)
+    assert traced.integrity.verified
+
+
 def test_a_data_file_that_is_gone_stops_a_compaction(lake: Path, one: dict[str, Any]) -> None:
     next((lake / POINT).glob("part-*.parquet")).unlink()
     with pytest.raises(IntegrityError, match="is gone"):
