@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ import click
 
 from forensics.errors import ForensicsError
 from forensics.records.safe_text import safe_text
+from forensics.report.spans import wrapped
 
 
 def _colored() -> bool:
@@ -30,6 +32,9 @@ def error(problem: ForensicsError) -> None:
     """What happened, why, and what to do, each on its line."""
     lead = click.style("error: ", fg="red", bold=True) if _colored() else "error: "
     parts = [safe_text(part) for part in (problem.what, problem.why, problem.todo) if part]
+    if sys.stderr.isatty():
+        room = max(shutil.get_terminal_size().columns - 7, 30)
+        parts = [line for part in parts for line in wrapped(part, room)]
     sys.stderr.write(lead + "\n       ".join(parts) + "\n")
 
 

@@ -24,25 +24,23 @@ class Usual(NamedTuple):
     high: float
 
 
-def usual(
-    connection: sql.Connection, paths: list[str], point: str, first_day: int, last_day: int
-) -> dict[str, Usual]:
+def usual(snapshot: Snapshot, point: str, first_day: int, last_day: int) -> dict[str, Usual]:
     """What was usual for each numeric feature of ``point``, by name.
 
     The median is that of the days' medians, so that one bad day does not move it.
 
     Args:
-        connection: may read ``paths``.
-        paths: profile files.
+        snapshot: the lake.
         point: the decision point.
         first_day: days since 1970, included.
         last_day: days since 1970, included.
     """
+    paths = [str(snapshot.root / "index" / name) for name in snapshot.known.profiles]
     if not paths:
         return {}
     merged = sql.query("profile_merge", files=sql.literal(paths))
-    with sql.reading("The summary of usual values"):
-        rows = connection.execute(
+    with sql.reading("The summary of usual values", index_advice(snapshot.root)):
+        rows = snapshot.connection.execute(
             "SELECT feature, count(*), sum(rows), min(low), median(q01), median(q50), "
             f"median(q99), max(high) FROM ({merged}) WHERE point = {sql.literal(point)} "
             f"AND day BETWEEN {first_day} AND {last_day} GROUP BY feature"

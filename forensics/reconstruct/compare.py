@@ -17,13 +17,7 @@ def compare(snapshot: Snapshot, a: str, b: str) -> Diff:
     """
     first, second = _one(snapshot, a), _one(snapshot, b)
     day = read.to_micros(first.occurred_at) // 86_400_000_000
-    usual = summaries.usual(
-        snapshot.connection,
-        [str(snapshot.root / "index" / name) for name in snapshot.known.profiles],
-        first.decision_point,
-        day - USUAL_DAYS,
-        day,
-    )
+    usual = summaries.usual(snapshot, first.decision_point, day - USUAL_DAYS, day)
     return diff(first, second, {name: u.q99 - u.q01 for name, u in usual.items()})
 
 

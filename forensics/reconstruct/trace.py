@@ -196,13 +196,7 @@ def _when(record: Mapping[str, Any]) -> Any:
 
 def _usual(snapshot: Snapshot, decision: Decision) -> dict[str, summaries.Usual]:
     day = read.to_micros(decision.occurred_at) // 86_400_000_000
-    return summaries.usual(
-        snapshot.connection,
-        [str(snapshot.root / "index" / name) for name in snapshot.known.profiles],
-        decision.decision_point,
-        day - USUAL_DAYS,
-        day - 1,
-    )
+    return summaries.usual(snapshot, decision.decision_point, day - USUAL_DAYS, day - 1)
 
 
 _UNPROVEN = {

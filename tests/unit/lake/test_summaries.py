@@ -65,18 +65,17 @@ def test_an_index_has_one_entry_for_each_id_of_each_record(
 
 def test_what_is_usual_is_what_the_days_held(lake: Path, decisions: list[dict[str, Any]]) -> None:
     snapshot = take(lake)
-    paths = [str(lake / "index" / name) for name in snapshot.known.profiles]
     day = FIRST_TIME.toordinal() - datetime(1970, 1, 1).toordinal()  # noqa: DTZ001
-    usual = summaries.usual(snapshot.connection, paths, "credit_line", day, day + 1)
+    usual = summaries.usual(snapshot, "credit_line", day, day + 1)
     assert set(usual) == {"x", "gap"}
     x = usual["x"]
     assert (x.days, x.rows, x.low, x.high) == (2, 240, 0, 239)
     assert 0 <= x.q01 < x.median < x.q99 <= 239
     assert (usual["gap"].rows, usual["gap"].low, usual["gap"].high) == (120, 1, 1)
-    first = summaries.usual(snapshot.connection, paths, "credit_line", day, day)["x"]
+    first = summaries.usual(snapshot, "credit_line", day, day)["x"]
     per_day = Counter(decision["occurred_at"][:10] for decision in decisions)
     assert (first.days, first.rows) == (1, per_day[FIRST_TIME.date().isoformat()])
-    assert summaries.usual(snapshot.connection, paths, "elsewhere", day, day) == {}
+    assert summaries.usual(snapshot, "elsewhere", day, day) == {}
 
 
 def test_what_was_in_use_is_counted_once_by_hour_environment_and_version(
