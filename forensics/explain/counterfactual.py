@@ -67,7 +67,7 @@ def counterfactuals(
     Raises:
         ReplayError: when the model's process fails on the way.
     """
-    rules = session.rules
+    rules = session.logic
     if limit < 1 or rules is None or session.missing:
         return ()
     try:
@@ -127,7 +127,7 @@ class _Search:
                 {name: [values[at] for at, _ in margins] for name, values in columns.items()},
                 [answer.scores[at] + margin for at, margin in margins],
                 len(margins),
-            )
+            ).rules
             for (at, _), rule in zip(margins, rules, strict=True):
                 if rule.outcome != answer.rules[at].outcome:
                     outcomes[at] = None
@@ -219,7 +219,7 @@ class _Search:
         Of those that do not flip alone, they are the ones with a better score than any nearer one,
         and those beside a rule's boundary.
         """
-        low, high = self.session.judge({}, [-1e30, 1e30], 2)
+        low, high = self.session.judge({}, [-1e30, 1e30], 2).rules
         down, up = self._other(low.outcome) is not None, self._other(high.outcome) is not None
         if not down and not up:  # a rule decides whatever the score
             down = up = True

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from math import floor, isfinite, log10
 from typing import Any, NamedTuple
 
-from forensics.replay.rules import BoundRules, Lever
+from forensics.replay.logic import BoundLogic, Lever
 from forensics.replay.session import ReplaySession
 
 #: A grid with no more values than this is searched whole.
@@ -58,12 +58,12 @@ class Grid(NamedTuple):
         return f"{self.value(k):,.{0 if self.integer else self.digits}f}"
 
 
-def grids(session: ReplaySession, rules: BoundRules) -> list[Grid]:
+def grids(session: ReplaySession, rules: BoundLogic) -> list[Grid]:
     """A grid for each lever of the rule set; without any, for each numeric feature of the model."""
     model = session.model
     cuts = dict(zip(model.names, model.description.cuts, strict=True)) if model.description else {}
-    levers = rules.rule_set.levers
-    declared = bool(levers)
+    levers = {n: lever for n, lever in rules.logic.levers.items() if lever.values is None}
+    declared = bool(rules.logic.levers)
     if not declared:
         recorded = session.decision.features
         derived = ((name, _lever_of_cuts(recorded.get(name), cut)) for name, cut in cuts.items())
@@ -142,11 +142,12 @@ def _allowed(grid: Grid, ks: Iterable[int], lever: Lever) -> Iterable[int]:
             yield k
 
 
-def _rule_boundaries(session: ReplaySession, rules: BoundRules, feature: str) -> list[float]:
+def _rule_boundaries(session: ReplaySession, rules: BoundLogic, feature: str) -> list[float]:
     """Numbers that the rules may compare ``feature`` with: constants, config, other features."""
     found: list[float] = []
     features = session.decision.features
-    for names, numbers in zip(rules.names, rules.numbers, strict=True):
+    for parsed in (parsed for step in rules.steps for parsed in step.parsed):
+        names, numbers = parsed.names, parsed.numbers
         if not names & {feature, f"features.{feature}"}:
             continue
         found.extend(numbers)

@@ -1,4 +1,4 @@
-"""SQL scalar expressions from outside: what they may contain, and running rule tables made of them.
+"""SQL scalar expressions from outside: what they may contain.
 
 Rule sets and ``find --where`` bring text that somebody else wrote. It is parsed by DuckDB itself,
 and the syntax tree is walked against a list of what is allowed; whatever is not on it is refused.
@@ -8,14 +8,11 @@ The text may then stand in parentheses in a query, since it is one expression wi
 from __future__ import annotations
 
 import re
-from array import array
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from forensics.errors import ReplayError, UsageError
-from forensics.lake.sql import Connection, SqlError, connect, identifier
-from forensics.records.decision import ExactNumber
+from forensics.errors import UsageError
+from forensics.lake.sql import Connection, SqlError, connect
 
 #: Pure functions of their arguments; none reaches files, settings, the clock or chance, and none
 #: makes much out of little.
@@ -120,85 +117,6 @@ def parse(
     except RecursionError as error:
         raise _refuse(expression, "it is nested too deeply") from error
     return Parsed(frozenset(walker.used), tuple(walker.numbers))
-
-
-def evaluate_table(
-    whens: Sequence[str], values: Mapping[str, Any], *, connection: Connection | None = None
-) -> list[int | None]:
-    """For each row, the position of the first of ``whens`` that is true, or None.
-
-    Every expression must have passed :func:`check`. NULL and NaN mean what they mean in SQL: a
-    comparison with NULL is not true, and NaN is greater than any number.
-
-    Args:
-        whens: expressions, the first true one wins.
-        values: by name, one value for all rows, or a list or array with one for each row; at least
-            one row is answered. A name ``group.x`` is reached as just that.
-
-    Raises:
-        ReplayError: when DuckDB cannot evaluate them on these values.
-    """
-    rows_count = max((len(v) for v in values.values() if isinstance(v, (list, array))), default=1)
-    if not whens or not rows_count:
-        return [None] * rows_count
-    parameters: list[Any] = []
-    inner, outer = ["0 AS c"], ["c"]
-    groups: dict[str, list[str]] = {}
-    for at, (name, value) in enumerate(values.items()):
-        inner.append(f"{_placeholder(value, parameters)} AS c{at}")
-        group, dot, field = name.partition(".")
-        if dot and group in ("features", "config"):
-            groups.setdefault(group, []).append(f"{identifier(field)} := c{at}")
-        else:
-            outer.append(f"c{at} AS {identifier(name)}")
-    if plain := [group for group in groups if group in values]:
-        raise ReplayError(f"The rules use {plain[0]} both as a value and as a group of values.")
-    outer.extend(f"struct_pack({', '.join(of)}) AS {group}" for group, of in groups.items())
-    cases = " ".join(f"WHEN ({when}\n) THEN {at}" for at, when in enumerate(whens))
-    query = (
-        f"SELECT CASE {cases} END FROM (SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)}))"
-    )
-    try:
-        rows = (connection or connect(threads=1)).execute(query, parameters).fetchall()
-    except SqlError as error:
-        raise ReplayError(
-            "The rules cannot be evaluated on these values.", str(error).splitlines()[0]
-        ) from error
-    return [row[0] for row in rows]
-
-
-def _placeholder(value: Any, parameters: list[Any]) -> str:
-    """SQL for ``value``, with what it binds appended to ``parameters``."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, array):
-        value = value.tolist()
-    if isinstance(value, tuple):  # one value that is a list, where a list is a value for each row
-        parameters.append(list(value))
-        return "?::DOUBLE[]"
-    if isinstance(value, list):
-        parameters.append(value)
-        whole = all(type(item) is int for item in value)
-        return "unnest(?::BIGINT[])" if whole else "unnest(?::DOUBLE[])"
-    if isinstance(value, ExactNumber):
-        parameters.append(str(value))
-        _, _, fraction = value.text.partition(".")
-        plain = value.text.lstrip("-").replace(".", "", 1)
-        if plain.isdigit() and len(plain) <= 38:
-            return f"?::DECIMAL(38, {len(fraction)})"
-        return "?::DOUBLE"
-    parameters.append(value)
-    if isinstance(value, bool):
-        return "?::BOOLEAN"
-    if isinstance(value, int):
-        return "?::BIGINT" if -(2**63) <= value < 2**63 else "?::HUGEINT"
-    if isinstance(value, float):
-        return "?::DOUBLE"
-    if isinstance(value, str):
-        return "?::VARCHAR"
-    if isinstance(value, datetime):
-        return "?::TIMESTAMPTZ" if value.tzinfo else "?::TIMESTAMP"
-    return "?"
 
 
 class _Walker:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-from forensics.errors import IntegrityError
+from forensics.errors import IntegrityError, ReplayError
 
 Connection = duckdb.DuckDBPyConnection
 SqlError = duckdb.Error
@@ -57,6 +58,48 @@ def reading(what: str, todo: str = "Restore it from a backup.") -> Iterator[None
     except duckdb.Error as error:
         why = str(error).splitlines()[0]
         raise IntegrityError(f"{what} cannot be read.", why, todo) from error
+
+
+@contextmanager
+def limited(connection: Connection, seconds: float, what: str = "The rule") -> Iterator[None]:
+    """End what ``connection`` does within, once it has taken ``seconds``. Costs 50 µs.
+
+    DuckDB looks for an interrupt between the batches of rows it works on, not within one, so what
+    one batch may cost has to be limited before: see :mod:`forensics.lake.effort`.
+
+    Args:
+        connection: must be used for nothing else meanwhile.
+        seconds: how long all that is done within may take together.
+        what: how the error begins.
+
+    Raises:
+        ReplayError: when the time was up and a query was running.
+    """
+    finished, expired = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        wait_s = seconds
+        # Again and again: an interrupt between two queries would be forgotten by the second.
+        while not finished.wait(wait_s):
+            expired.set()
+            connection.interrupt()
+            wait_s = 0.05
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        if not expired.is_set():
+            raise
+        raise ReplayError(
+            f"{what} needed more than {seconds:g} s.",
+            "It was ended: a rule that never ends must not stop everything else.",
+            "Simplify it, or ask for fewer decisions at a time.",
+        ) from error
+    finally:
+        finished.set()
+        watcher.join()  # an interrupt on its way must not reach the next query
 
 
 def query(name: str, **parts: str) -> str:

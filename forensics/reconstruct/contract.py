@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from forensics.reconstruct.changes import Change
@@ -39,6 +40,7 @@ def to_dict(reconstruction: Reconstruction) -> dict[str, Any]:
         "features": [_feature(feature) for feature in reconstruction.features],
         "attributions": _attributions(reconstruction),
         "counterfactuals": [_counterfactual(item) for item in reconstruction.counterfactuals],
+        "counterfactual_search": _search(reconstruction),
         "steps": _steps(reconstruction),
         "replay": _replay(reconstruction),
         "changes": [_change(reconstruction, change) for change in reconstruction.changes],
@@ -100,7 +102,8 @@ def _attributions(reconstruction: Reconstruction) -> dict[str, Any]:
     if found is None:
         return {
             "method": None, "base_value": None, "threshold_value": None, "unit": None,
-            "values": [], "additivity_error": None, "evidence": "missing",
+            "values": [], "additivity_error": None, "output": None, "background": None,
+            "standard_error": None, "seed": None, "agreement": None, "evidence": "missing",
             "reason": reconstruction.attribution_reason,
         }  # fmt: skip
     return {
@@ -110,6 +113,11 @@ def _attributions(reconstruction: Reconstruction) -> dict[str, Any]:
         "unit": found.unit,
         "values": [{"feature": name, "value": value} for name, value in found.values.items()],
         "additivity_error": found.additivity_error,
+        "output": found.output,
+        "background": None if found.background is None else asdict(found.background),
+        "standard_error": found.standard_error,
+        "seed": found.seed,
+        "agreement": None if found.agreement is None else asdict(found.agreement),
         "evidence": found.evidence,
         "reason": None,
     }
@@ -134,6 +142,22 @@ def _counterfactual(item: Counterfactual) -> dict[str, Any]:
     }
 
 
+def _search(reconstruction: Reconstruction) -> dict[str, Any]:
+    found = reconstruction.search
+    if found is None:
+        return {
+            "status": None, "lower_bound": None, "statement": None, "evidence": "missing",
+            "reason": "none was made",
+        }  # fmt: skip
+    return {
+        "status": found.status,
+        "lower_bound": found.lower_bound,
+        "statement": found.statement,
+        "evidence": "recomputed",
+        "reason": None,
+    }
+
+
 def _steps(reconstruction: Reconstruction) -> list[dict[str, Any]]:
     steps = reconstruction.decision.steps
     begun = [step["started_at"] for step in steps if "started_at" in step]
@@ -155,7 +179,7 @@ def _replay(reconstruction: Reconstruction) -> dict[str, Any]:
     if found is None:
         return {
             "verdict": None, "recorded": None, "replayed": None, "first_divergence": None,
-            "missing": [], "runtime": None, "evidence": "missing",
+            "missing": [], "runtime": None, "steps": [], "evidence": "missing",
             "reason": "replay was not asked for",
         }  # fmt: skip
     first = found.first_divergence
@@ -173,6 +197,7 @@ def _replay(reconstruction: Reconstruction) -> dict[str, Any]:
         },
         "missing": list(found.missing),
         "runtime": {"recorded": found.runtime_recorded, "replayed": found.runtime_replayed},
+        "steps": [asdict(step) for step in found.steps],
         "evidence": "recomputed",
         "reason": None,
     }

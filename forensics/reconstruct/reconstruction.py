@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from forensics.reconstruct.changes import Change
 from forensics.records.decision import Decision
-from forensics.records.replay import Attribution, Counterfactual, Replay
+from forensics.records.replay import Attribution, Counterfactual, CounterfactualSearch, Replay
 
 Evidence = Literal["recorded", "recomputed", "inferred", "missing", "redacted"]
 Severity = Literal["error", "warning", "info", "not_checkable"]
@@ -86,6 +86,8 @@ class Reconstruction:
     findings: tuple[Finding, ...]
     completeness: Completeness
     integrity: Integrity
+    #: What the search for counterfactuals proved; None where none was made.
+    search: CounterfactualSearch | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The contract ``reconstruction``, as plain mappings; see :mod:`forensics_schemas`."""

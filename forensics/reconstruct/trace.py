@@ -292,13 +292,9 @@ def _model_names(before: list[changes_.Change]) -> dict[str, str]:
 def _what_if(session: ReplaySession) -> WhatIf:
     def ask(features: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, float | None]:
         if values:
-            rules, score = session.rules, session.model.score
-            if rules is None or score is None:
-                raise ReplayError("The rules cannot be run.", "; ".join(session.missing))
-            rule = rules.decide(session.features, {**session.values, **values}, score)[0]
-            return rule.outcome, score
+            return str(session.with_values(values).outcome), session.score
         decided = session.decide({name: [float(v)] for name, v in features.items()}, 1)
-        return decided.rules[0].outcome, decided.scores[0]
+        return str(decided.outcomes[0]), decided.scores[0]
 
     return ask
 

@@ -19,6 +19,25 @@ class Divergence:
     statement: str
 
 
+StepStatus = Literal["reproduced", "differs", "not_recorded", "not_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepReplay:
+    """One step of the decision logic: what was recorded of it and what replay gave.
+
+    ``not_recorded`` steps were run, and nothing is there to compare with; ``not_run`` ones were
+    not, for ``reason``.
+    """
+
+    step: str
+    kind: str
+    status: StepStatus
+    recorded: Any = None
+    replayed: Any = None
+    reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Replay:
     """The verdict on one decision, with both sides of the comparison.
@@ -36,6 +55,33 @@ class Replay:
     missing: tuple[str, ...] = ()
     runtime_recorded: str | None = None
     runtime_replayed: str | None = None
+    steps: tuple[StepReplay, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Recorded attributions beside those that were recomputed.
+
+    ``max_difference`` is the largest difference of two values, at ``feature``; both are None where
+    the units or explained outputs differ, so that only order and sign can be compared.
+    ``same_sign`` is None where no value is large enough to have one. ``top_order`` is whether the
+    largest four are the same features in the same order.
+    """
+
+    method: str
+    unit: str
+    max_difference: float | None
+    feature: str | None
+    same_sign: bool | None
+    top_order: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """The rows that an attribution integrates over: all of the artifact's."""
+
+    digest: str
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +90,9 @@ class Attribution:
 
     ``values`` are ordered largest first by absolute size. ``additivity_error`` is the absolute
     difference between ``base_value`` plus all contributions and the model's own margin.
-    ``threshold_value`` is the decision threshold in the same unit, where there is one.
+    ``threshold_value`` is the decision threshold in the same unit, where there is one. ``output``
+    is the class explained where the model has several. ``standard_error`` is the largest of a
+    sampled method; 0 where the method is exact. ``seed`` is that of the samples.
     """
 
     method: str
@@ -54,6 +102,11 @@ class Attribution:
     additivity_error: float | None
     threshold_value: float | None = None
     evidence: Literal["recorded", "recomputed"] = "recomputed"
+    output: str | None = None
+    background: Background | None = None
+    standard_error: float = 0.0
+    seed: int | None = None
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +128,21 @@ class Counterfactual:
     score: float | None
     distance: float
     verified: bool = field(default=True)
+
+
+SearchStatus = Literal["optimal", "gap", "none_exists", "none_found"]
+
+
+@dataclass(frozen=True, slots=True)
+class CounterfactualSearch:
+    """What a search for counterfactuals found, and what it proved of the nearest one.
+
+    ``optimal``: no change within the constraints is smaller than the first of ``found``.
+    ``gap``: the time given ended, and none is smaller than ``lower_bound``. ``none_exists``: no
+    change within the constraints flips the outcome. ``none_found``: none was, and one may exist.
+    """
+
+    found: tuple[Counterfactual, ...]
+    status: SearchStatus
+    lower_bound: float | None
+    statement: str

@@ -1,40 +1,53 @@
-"""The parent's side of a model's child process: start it, ask it, and say how it died.
+"""The parent's side of a model's or rule set's child process: what it can be asked.
 
-The child is started at once and waited for only when an answer is needed, so that loading the model
-runs beside whatever the caller does meanwhile.
+Only array types cross the boundary, in bulk and without being looked at: neither side needs numpy.
 """
 
 from __future__ import annotations
 
 import os
-import select
-import subprocess
-import sys
-import time
 from array import array
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from forensics.errors import DependencyError, ReplayError
-from forensics.replay.runtimes.interface import ModelRefusedError, detect
+from forensics.errors import ReplayError
+from forensics.replay.ensemble import ARRAYS, Ensemble
+from forensics.replay.formats import detect
+from forensics.replay.libraries import find_library
+from forensics.replay.process import Child, refused
+from forensics.replay.runtimes.interface import KINDS, ModelRefusedError
 
-#: The child gets an empty ``forensics`` whose modules lie where ours do, since the real one imports
-#: what only a user of the library needs; nothing is added to the child's path.
-_START = (
-    "import sys;a=sys.argv;m=type(sys)('forensics');m.__path__=[a[1]];sys.modules['forensics']=m;"
-    "from forensics.replay.worker import main;main(a[2],a[3],a[4],int(a[5]),int(a[6]))"
-)
-_ROOT = str(Path(__file__).resolve().parents[1])
+#: Address space for the runtimes that are a shared library and no more, and for the others, which
+#: map far more than they use.
+_MEMORY_BYTES = 4 << 30
+_MEMORY_PACKAGE_BYTES = 16 << 30
+_LEAN = ("xgboost", "lightgbm", "linear")
 
 
 class ModelDescription(NamedTuple):
     """What a model file says about itself.
 
-    ``features`` are in the model's order, and empty where the file names none; ``cuts`` has each
-    feature's split points, ascending, exact float32: a value below one goes left.
+    Attributes:
+        features: names in the model's order; empty where the file names none.
+        width: number of features.
+        objective: what the model was trained for, as its library calls it.
+        file_version: version of the library that wrote the file, or of the format.
+        runtime: library and version that runs it, e.g. ``xgboost 3.2.0``.
+        rounds: boosting rounds; 0 where the model has none.
+        best_iteration: of early stopping, counted from 0; None where the file says none.
+        cuts: by feature, its split points, ascending float64.
+        dtype: typecode of the feature matrix, ``f`` or ``d``.
+        score_dtype: typecode of every answer, ``f`` or ``d``.
+        outputs: numbers a row that ``value`` and ``margin`` answer.
+        texts: positions of the features that are given as text.
+        categories: by position, the texts that the file knows for it; their places are the codes
+            in an :class:`Ensemble`.
+        categorical: positions of the features whose splits are over sets of codes.
+        classes: labels of the outputs; empty where there are none.
+        link: how the margin becomes the value: ``identity``, ``logit``, ``log``, ``softmax``, or
+            empty where it is none of these.
+        kinds: which of :data:`KINDS` it can answer.
     """
 
     features: tuple[str, ...]
@@ -45,18 +58,26 @@ class ModelDescription(NamedTuple):
     rounds: int
     best_iteration: int | None
     cuts: tuple[array[float], ...]
+    dtype: str
+    score_dtype: str
+    outputs: int
+    texts: tuple[int, ...]
+    categories: Mapping[int, tuple[str, ...]]
+    categorical: tuple[int, ...]
+    classes: tuple[str, ...]
+    link: str
+    kinds: tuple[str, ...]
 
 
-#: A child has its processor time for life; one that was asked this often is replaced.
-_USES_MAX = 500
-
-
-class ModelWorker:
+class ModelWorker(Child):
     """A model in a child process with limits. Use as a context manager, or call :meth:`close`.
 
     Args:
         model: path of the model file, whose bytes the caller has verified.
-        memory_bytes: address space the child may use.
+        packages: a folder with installed packages, searched for the model's library before those
+            of this interpreter.
+        memory_bytes: address space the child may use; by default what such models are known to do
+            with.
         cpu_s: processor seconds that the child may use in its life.
         timeout_s: longest wait for one answer.
         threads: threads for large batches; all processors where None.
@@ -66,68 +87,35 @@ class ModelWorker:
         DependencyError: when the library that runs such models is not installed.
     """
 
+    what = "the model"
+
     def __init__(
         self,
         model: Path,
         *,
-        memory_bytes: int = 4 << 30,
+        packages: Path | None = None,
+        memory_bytes: int | None = None,
         cpu_s: int = 120,
         timeout_s: float = 60.0,
         threads: int | None = None,
     ) -> None:
-        self._limit = f"{memory_bytes >> 20} MiB"
-        self._cpu_s = cpu_s
-        self._timeout_s = timeout_s
         self._threads = threads or os.cpu_count() or 1
         self._description: ModelDescription | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._buffer = bytearray()
-        self._asked = 0
         try:
-            with model.open("rb") as file:
-                runtime = detect(file.read(64))
+            runtime = detect(model)
         except ModelRefusedError as error:
-            raise _refused(error.reason, error.todo) from error
+            raise refused(error.reason, error.todo) from error
         except OSError as error:
             raise ReplayError(f"the file cannot be read: {error}") from error
-        limits = [str(memory_bytes), str(cpu_s)]
-        names = [_ROOT, runtime, find_library(runtime), str(model.resolve()), *limits]
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _START, *names],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                # An idle thread must sleep: spinning would take a processor from the parent.
-                env={"OMP_WAIT_POLICY": "passive", "LC_ALL": "C"},
-            )
-        except OSError as error:
-            raise ReplayError(f"no process can be started for it: {error}") from error
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            os.set_blocking(_pipe(stream).fileno(), False)
-        for stream in (self._process.stdin, self._process.stdout):
-            _enlarge(_pipe(stream).fileno())
-
-    @property
-    def usable(self) -> bool:
-        """Whether the child runs, and has enough of its processor time left for one more use."""
-        process = self._process
-        return process is not None and process.poll() is None and self._asked < _USES_MAX
-
-    def __enter__(self) -> ModelWorker:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
+        usual = _MEMORY_BYTES if runtime in _LEAN else _MEMORY_PACKAGE_BYTES
+        super().__init__(
+            model,
+            runtime,
+            find_library(runtime, packages),
+            memory_bytes=memory_bytes or usual,
+            cpu_s=cpu_s,
+            timeout_s=timeout_s,
+        )
 
     def describe(self) -> ModelDescription:
         """The model's description; waits until it is loaded.
@@ -136,148 +124,147 @@ class ModelWorker:
             ReplayError: when the model was refused, or the child died or took too long.
         """
         if self._description is None:
-            header, blocks = self._answer(time.monotonic() + self._timeout_s)
-            flat: array[float] = array("f")
-            flat.frombytes(blocks[0])
+            header, blocks = self._greeting("d")
             cuts, start = [], 0
             for count in header.pop("cut_counts"):
-                cuts.append(flat[start : start + count])
+                cuts.append(blocks[0][start : start + count])
                 start += count
-            header["features"] = tuple(header["features"])
+            for name in ("features", "texts", "categorical", "classes", "kinds"):
+                header[name] = tuple(header[name])
+            header["categories"] = {
+                int(at): tuple(names) for at, names in header["categories"].items()
+            }
             self._description = ModelDescription(**header, cuts=tuple(cuts))
         return self._description
 
     def predict(
         self,
-        rows: array[float],
+        rows: Any,
         count: int,
         *,
-        columns: Mapping[int, array[float]] | None = None,
+        columns: Mapping[int, Any] | None = None,
         kinds: Sequence[str] = ("value",),
         trees: int = 0,
+        texts: Mapping[int, Sequence[str]] | None = None,
     ) -> tuple[array[float], ...]:
-        """One float32 array for each of ``kinds``: ``value``, ``margin`` or ``contributions``.
+        """One array of type ``score_dtype`` for each of ``kinds``.
+
+        ``value`` and ``margin`` have ``outputs`` numbers a row, ``contributions`` has for each
+        output ``width + 1``, the last of which is the base value.
 
         Args:
-            rows: float32 features, row after row, NaN where missing; one row with ``columns``.
+            rows: features of type ``dtype``, row after row, NaN where missing, in an array or any
+                other C-contiguous buffer; one row with ``columns``.
             count: number of rows.
-            columns: by feature position, a float32 array of ``count`` values that replace those of
-                the one row given.
+            columns: by feature position, a buffer of ``count`` values that replace those of the one
+                row given.
+            kinds: which of :data:`KINDS`, among those that the model can answer.
             trees: boosting rounds to use; all where 0.
+            texts: by position of a feature that takes text, the texts that occur; the matrix holds
+                the place of the text in them.
 
         Raises:
-            ReplayError: as :meth:`describe`.
+            ReplayError: as :meth:`describe`, and when the model cannot answer this.
         """
-        self._asked += 1
-        width = self.describe().width
+        description = self.describe()
+        dtype, width = description.dtype, description.width
         expected = width if columns is not None else width * count
-        if rows.typecode != "f" or len(rows) != expected:
-            raise ValueError(f"expected {expected} float32 values, got {len(rows)}")
-        if columns and any(len(values) != count for values in columns.values()):
-            raise ValueError(f"every column needs {count} values")
-        import json
-
+        blocks = [_view("the rows need", rows, dtype, expected)]
+        for values in (columns or {}).values():
+            blocks.append(_view("every column needs", values, dtype, count))
+        for kind in kinds:
+            if kind not in description.kinds:
+                if kind not in KINDS:
+                    raise ValueError(f"no kind of answer is called {kind}")
+                raise ReplayError(f"{description.runtime} gives no {kind} for this model")
+        if set(texts or ()) - set(description.texts):
+            raise ValueError("text for a feature that takes none")
+        if not count:
+            return tuple(array(description.score_dtype) for _ in kinds)
         request = {
+            "ask": "predict",
             "rows": count,
             "columns": None if columns is None else list(columns),
             "kinds": list(kinds),
             "trees": trees,
             "threads": self._threads,
+            "texts": {at: list(values) for at, values in (texts or {}).items()},
         }
-        deadline = time.monotonic() + self._timeout_s
-        self._write(memoryview(json.dumps(request).encode() + b"\n"), deadline)
-        for values in (rows, *(columns or {}).values()):
-            self._write(memoryview(values).cast("B"), deadline)
-        _, blocks = self._answer(deadline)
-        found = []
-        for block in blocks:
-            values = array("f")
-            values.frombytes(block)
-            found.append(values)
+        _, found = self._ask(request, blocks, description.score_dtype)
         return tuple(found)
 
-    def close(self) -> None:
-        """Ends the child, whatever it is doing, and reaps it."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+    def ensemble(self, trees: int = 0) -> Ensemble:
+        """The model as trees and coefficients, of its first ``trees`` rounds; all where 0.
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise ReplayError("the model's process was closed")
-        return self._process
+        Raises:
+            ReplayError: when it is neither trees nor linear, and as :meth:`describe`.
+        """
+        self.describe()
+        request = {"ask": "ensemble", "trees": trees}
+        header, blocks = self._ask(request, codes="".join(ARRAYS.values()))
+        sets = {node: frozenset(values) for node, values in header["sets"]}
+        arrays = dict(zip(ARRAYS, blocks, strict=True))
+        return Ensemble(**arrays, below=header["below"], dtype=header["dtype"], sets=sets)
 
-    def _write(self, view: memoryview, deadline: float) -> None:
-        stream = _pipe(self._running().stdin)
-        while view:
-            self._wait(stream.fileno(), select.POLLOUT, deadline)
-            try:
-                # A raw stream answers None when the pipe is full after all.
-                view = view[stream.write(view) or 0 :]
-            except BrokenPipeError:
-                raise self._death() from None
 
-    def _answer(self, deadline: float) -> tuple[dict[str, Any], list[bytes]]:
-        import json
+class RuleWorker(Child):
+    """A rule set of a foreign engine in a child process with limits. A context manager.
 
-        while (end := self._buffer.find(b"\n")) < 0:
-            self._read(deadline)
-        header = json.loads(bytes(self._buffer[:end]))
-        del self._buffer[: end + 1]
-        blocks = []
-        for size in header.pop("sizes"):
-            while len(self._buffer) < size:
-                self._read(deadline)
-            blocks.append(bytes(self._buffer[:size]))
-            del self._buffer[:size]
-        if "refused" in header:
-            raise _refused(header["refused"], header.get("todo", ""))
-        return header, blocks
+    Args:
+        rules: path of the rule file, whose bytes the caller has verified.
+        engine: ``zen`` or ``cel``.
+        packages: as for :class:`ModelWorker`.
+        memory_bytes: address space the child may use.
+        cpu_s: processor seconds that the child may use in its life.
+        timeout_s: longest wait for one answer.
 
-    def _read(self, deadline: float) -> None:
-        stream = _pipe(self._running().stdout)
-        self._wait(stream.fileno(), select.POLLIN, deadline)
-        data = stream.read(1 << 20)
-        if data == b"":
-            raise self._death()
-        self._buffer += data or b""
+    Raises:
+        ReplayError: when no process can be started.
+        DependencyError: when the engine is not installed.
+    """
 
-    def _wait(self, descriptor: int, event: int, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(descriptor, event)
-        left_ms = max(0.0, deadline - time.monotonic()) * 1000
-        if not poll.poll(left_ms):
-            self.close()
-            raise ReplayError(f"the model gave no answer within {self._timeout_s:g} s")
+    what = "the rule set"
 
-    def _death(self) -> ReplayError:
-        """What became of the child, from its exit status and the last it said."""
-        process = self._running()
-        try:
-            code = process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            code = 0
-        said = _pipe(process.stderr).read()
-        self.close()
-        text = (said or b"").decode(errors="replace")
-        if "bad_alloc" in text or "MemoryError" in text:
-            return ReplayError(f"it needs more than the {self._limit} it may use")
-        if code >= 0:
-            last = (text.strip().splitlines() or ["nothing"])[-1][:200]
-            return ReplayError(f"the model's process ended with status {code}, saying: {last}")
-        import signal
-
-        name = signal.Signals(-code).name
-        if name == "SIGXCPU":
-            return ReplayError(f"running it took more than the {self._cpu_s} processor seconds")
-        return ReplayError(
-            f"the model's process was killed by {name} (some files crash what loads them)"
+    def __init__(
+        self,
+        rules: Path,
+        engine: str,
+        *,
+        packages: Path | None = None,
+        memory_bytes: int = _MEMORY_PACKAGE_BYTES,
+        cpu_s: int = 120,
+        timeout_s: float = 60.0,
+    ) -> None:
+        self._description: Mapping[str, Any] | None = None
+        super().__init__(
+            rules,
+            engine,
+            find_library(engine, packages),
+            memory_bytes=memory_bytes,
+            cpu_s=cpu_s,
+            timeout_s=timeout_s,
         )
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the engine says of the rule set; ``runtime`` is the engine with its version.
+
+        Raises:
+            ReplayError: when the rule set was refused, or the child died or took too long.
+        """
+        if self._description is None:
+            self._description = self._greeting("")[0]
+        return self._description
+
+    def evaluate(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """The answer to each row of inputs; inputs and answers are JSON values.
+
+        Raises:
+            ReplayError: when a row cannot be answered, and as :meth:`describe`.
+        """
+        self.describe()
+        header, _ = self._ask({"ask": "evaluate", "rows": list(rows)})
+        answers: list[Any] = header["answers"]
+        return answers
 
 
 class Workers:
@@ -287,20 +274,20 @@ class Workers:
         most: how many are kept running; the one unused for longest is ended first.
     """
 
-    def __init__(self, most: int = 4) -> None:
+    def __init__(self, most: int = 8) -> None:
         self._most = most
-        self._running: dict[Path, ModelWorker] = {}
+        self._running: dict[tuple[Path, Path | None], ModelWorker] = {}
 
-    def borrow(self, model: Path) -> ModelWorker:
-        """The process for ``model``, started where none is running.
+    def borrow(self, model: Path, packages: Path | None = None) -> ModelWorker:
+        """The process for ``model``, run by the library in ``packages`` if given, started if new.
 
         Raises:
             ReplayError: as :class:`ModelWorker`.
         """
-        worker = self._running.pop(model, None)
+        worker = self._running.pop((model, packages), None)
         if worker is None or not worker.usable:
-            worker = ModelWorker(model)
-        self._running[model] = worker  # the youngest stands last
+            worker = ModelWorker(model, packages=packages)
+        self._running[model, packages] = worker  # the youngest stands last
         if len(self._running) > self._most:
             self._running.pop(next(iter(self._running))).close()
         return worker
@@ -311,42 +298,11 @@ class Workers:
             self._running.popitem()[1].close()
 
 
-def _refused(reason: str, todo: str) -> ReplayError:
-    return ReplayError(f"{reason}." if todo else reason, todo=todo)
-
-
-def _enlarge(descriptor: int) -> None:
-    """Makes a pipe hold 1 MiB where the system can: a batch then needs few turns between us."""
-    import fcntl
-
-    command = getattr(fcntl, "F_SETPIPE_SZ", None)
-    if command is not None:
-        with suppress(OSError):
-            fcntl.fcntl(descriptor, command, 1 << 20)
-
-
-def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
-    if stream is None:
-        raise ReplayError("the model's process has no pipes")
-    return stream
-
-
-def find_library(runtime: str) -> str:
-    """Path of the shared library of ``runtime``, found without importing its Python package.
-
-    Raises:
-        DependencyError: when it is not installed.
-    """
-    from importlib.util import find_spec
-
-    spec = find_spec(runtime)
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        for name in ("lib/libxgboost.so", "lib/libxgboost.dylib"):
-            path = Path(place) / name
-            if path.exists():
-                return str(path)
-    raise DependencyError(
-        f"The {runtime} library is not installed here.",
-        "A model is run by the library that made it.",
-        "pip install 'decision-forensics[models]'",
-    )
+def _view(what: str, values: Any, dtype: str, count: int) -> memoryview:
+    """The bytes of a buffer of ``count`` numbers, which is not copied."""
+    view = memoryview(values)
+    if view.format != dtype or not view.c_contiguous or view.nbytes != count * view.itemsize:
+        kinds = {"f": "float32", "d": "float64"}
+        got = f"{view.nbytes // view.itemsize} {kinds.get(view.format, view.format)}"
+        raise ValueError(f"{what} {count} {kinds[dtype]} values in C order, got {got}")
+    return view.cast("B") if count else memoryview(b"")

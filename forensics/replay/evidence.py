@@ -59,6 +59,18 @@ def step_outputs(step: Mapping[str, Any]) -> Mapping[str, Any]:
     return outputs if isinstance(outputs, Mapping) else {}
 
 
+_FAILED = frozenset(("error", "failed", "failure", "timeout", "timed_out", "cancelled"))
+
+
+def steps_failed(decision: Decision) -> frozenset[str]:
+    """Ids and components of recorded steps that failed at the time, and so gave no value."""
+    found: set[str] = set()
+    for step in decision.steps:
+        if str(step.get("status", "")).lower() in _FAILED or step.get("error"):
+            found.update(str(step[key]) for key in ("id", "component") if step.get(key))
+    return frozenset(found)
+
+
 def read_artifact(artifacts: Artifacts, digest: str, what: str) -> tuple[bytes | None, str | None]:
     """The artifact's bytes, or what to name as missing."""
     try:

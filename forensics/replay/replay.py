@@ -12,7 +12,7 @@ from typing import Any
 from forensics.errors import ReplayError
 from forensics.lake.sql import Connection
 from forensics.records.decision import Decision
-from forensics.records.replay import Divergence, Replay, Verdict
+from forensics.records.replay import Divergence, Replay, StepReplay, Verdict
 from forensics.replay.evidence import (
     Artifacts,
     closeness,
@@ -20,15 +20,30 @@ from forensics.replay.evidence import (
     step_of,
     step_outputs,
 )
-from forensics.replay.rules import Rule
-from forensics.replay.session import LoadedModel, ReplaySession
+from forensics.replay.loaded import LoadedModel
+from forensics.replay.logic import Rule
+from forensics.replay.session import Environment, ReplaySession
+from forensics.replay.steps import recorded_step, replay_steps
 
 
 def replay(
-    decision: Decision, artifacts: Artifacts, *, connection: Connection | None = None
+    decision: Decision,
+    artifacts: Artifacts,
+    *,
+    connection: Connection | None = None,
+    environment: Environment | None = None,
 ) -> Replay:
-    """Runs ``decision`` again; never raises for what a decision or an artifact contains."""
-    with ReplaySession(decision, artifacts, connection=connection) as session:
+    """Runs ``decision`` again; never raises for what a decision or an artifact contains.
+
+    Args:
+        decision: as recorded.
+        artifacts: the lake's artifacts.
+        connection: saves opening one for the rules.
+        environment: see :class:`forensics.replay.session.ReplaySession`.
+    """
+    with ReplaySession(
+        decision, artifacts, connection=connection, environment=environment
+    ) as session:
         return replay_session(session)
 
 
@@ -43,33 +58,35 @@ def replay_session(
     """
     decision = session.decision
     missing = list(session.missing)
-    score = session.model.score
-    missing.extend(text for text in session.model.missing if text not in missing)
-    rule: Rule | None = None
-    if score is not None and session.rules is not None:
-        try:
-            rule = session.rules.decide(session.features, session.values, score)[0]
-        except ReplayError as error:
-            missing.append(f"rules artifact: {error}")
+    score, rule = session.model.score, None
+    try:
+        score, rule = session.score, session.rule
+    except ReplayError as error:
+        missing.append(f"rules artifact: {error}")
+    missing.extend(text for text in session.missing if text not in missing)
     near = None if score is None else closeness(decision, score)
-    if decision.score is None and decision.score_bytes is None:
+    if session.needs_model and decision.score is None and decision.score_bytes is None:
         missing.append("score")
+    steps = replay_steps(session)
     divergences = (
         session.config.divergence,
         _cache_divergence(session, score, near, model_names or {}),
         _cached_outcome_divergence(session, rule),
-        _model_divergence(session, score, near, model_names or {}),
-        _rules_divergence(decision, rule),
+        _step_divergence(session, steps),
+        _rules_divergence(session, rule),
     )
-    first = next((found for found in divergences if found is not None), None)
+    by_model = _model_divergence(session, score, near, model_names or {})
+    first = next((found for found in (*divergences[:4], by_model, divergences[4]) if found), None)
+    needs_score = session.logic is None or session.logic.logic.score is not None
     return Replay(
-        verdict=_verdict(decision, missing, near, rule, divergences),
+        verdict=_verdict(decision, missing, near if needs_score else "exact", rule, divergences),
         recorded=_recorded(decision),
         replayed=_replayed(decision, score, rule),
         first_divergence=first,
         missing=tuple(missing),
         runtime_recorded=_runtime_recorded(decision),
-        runtime_replayed=session.model.runtime,
+        runtime_replayed=session.live.runtime,
+        steps=steps,
     )
 
 
@@ -82,12 +99,24 @@ def _verdict(
 ) -> Verdict:
     if missing or rule is None or near is None:
         return "not_replayable"
-    config, cache, cached_outcome, _, rules = divergences
-    if rule.outcome != decision.outcome or config or cache or cached_outcome or rules:
+    if rule.outcome != decision.outcome or any(divergences):
         return "diverged"
     if near == "exact":
         return "bit_exact"
     return "within_ulp" if near == "ulp" else "same_outcome"
+
+
+def _step_divergence(session: ReplaySession, steps: tuple[StepReplay, ...]) -> Divergence | None:
+    """The first step between features and score or outcome whose recorded value is another."""
+    if session.logic is None:
+        return None
+    ends = (session.logic.logic.score, session.logic.logic.outcome)
+    for step in steps:
+        if step.status == "differs" and step.step not in ends:
+            said = f"{step.kind} step {step.step} gives {_brief(step.replayed)}"
+            statement = f"{said}, recorded is {_brief(step.recorded)}"
+            return Divergence(step.step, step.recorded, step.replayed, statement)
+    return None
 
 
 def _cache_divergence(
@@ -149,22 +178,25 @@ def _model_divergence(
 ) -> Divergence | None:
     if score is None or near != "apart":
         return None
-    decision, model = session.decision, session.model
-    statement = (
-        f"model {_model_name(model.digest, names, decision)} gives {score:.6g} on these inputs,"
-        f" recorded is {_recorded_score(decision)}"
-    )
+    decision, model = session.decision, session.live
+    scored = session.logic.logic.score if session.logic is not None else None
+    step_kind = session.logic.logic.step(scored).kind if session.logic and scored else "model"
+    who = f"model {_model_name(model.digest, names, decision)}"
+    if step_kind != "model":
+        who = f"{step_kind} step {scored}, after {who},"
+    statement = f"{who} gives {score:.6g} on these inputs, recorded is {_recorded_score(decision)}"
     recorded = _runtime_recorded(decision)
     if recorded and recorded != model.runtime:
         statement += f"; recorded under {recorded}, replayed under {model.runtime}"
-    step = step_of(decision, "model").get("id") or "model"
-    return Divergence(str(step), decision.score, score, statement)
+    step = step_of(decision, "model").get("id") if step_kind == "model" else scored
+    return Divergence(str(step or "model"), decision.score, score, statement)
 
 
-def _rules_divergence(decision: Decision, rule: Rule | None) -> Divergence | None:
-    if rule is None:
+def _rules_divergence(session: ReplaySession, rule: Rule | None) -> Divergence | None:
+    if rule is None or session.logic is None:
         return None
-    step = step_of(decision, "rules")
+    decision, logic = session.decision, session.logic.logic
+    step = recorded_step(decision, logic.step(logic.outcome)) or step_of(decision, "rules")
     outputs = step_outputs(step)
     said_outcome = outputs.get("outcome", decision.outcome)
     said_rule = _said_rule(outputs)
@@ -179,7 +211,8 @@ def _rules_divergence(decision: Decision, rule: Rule | None) -> Divergence | Non
         recorded["step_outcome"] = said_outcome
         statement = f"the rules step said {said_outcome}{by}, the decision is {decision.outcome}"
     else:
-        statement = f"the rules decide {rule.outcome} by {rule.id}, recorded is {said_outcome}{by}"
+        decided = rule.outcome if rule.outcome is not None else f"nothing ({rule.reason})"
+        statement = f"the rules decide {decided} by {rule.id}, recorded is {said_outcome}{by}"
     replayed = {"outcome": rule.outcome, "rule": rule.id}
     return Divergence(str(step.get("id") or "rules"), recorded, replayed, statement)
 
@@ -241,6 +274,10 @@ def _short(digest: Any) -> str:
 
 def _recorded_score(decision: Decision) -> str:
     return "nothing" if decision.score is None else f"{decision.score:.6g}"
+
+
+def _brief(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:80]
 
 
 def _when(value: Any) -> str:

@@ -1,23 +1,25 @@
-"""One decision with its model running beside: score it, decide it, and decide variants of it.
+"""One decision with its models running beside: score it, decide it, and decide variants of it.
 
-The child process starts when the session is made; configuration and rules are read while it loads.
+The child process starts when the session is made; configuration and logic are read while it loads.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from forensics.errors import ForensicsError, ReplayError, UsageError
+from forensics.errors import ReplayError, UsageError
 from forensics.lake.expressions import UnknownNameError
+from forensics.lake.frames import Frame, RowFrame
 from forensics.lake.sql import Connection, connect
 from forensics.records.decision import Decision
 from forensics.records.jsontext import dumps
-from forensics.replay.client import ModelDescription, ModelWorker, Workers
+from forensics.replay.client import Workers
+from forensics.replay.engine_steps import Engines
 from forensics.replay.evidence import (
     Artifacts,
     Config,
@@ -26,131 +28,30 @@ from forensics.replay.evidence import (
     read_artifact,
     read_config,
     step_of,
+    steps_failed,
 )
-from forensics.replay.rules import BoundRules, Rule, read_rules
+from forensics.replay.loaded import PLAIN_USE, LoadedModel
+from forensics.replay.logic import (
+    Answer,
+    BoundLogic,
+    EngineUse,
+    ModelUse,
+    Rule,
+    bind,
+    constrained,
+    read_logic,
+)
+
+#: Where a library of a recorded version is: by runtime and version, a folder with it.
+Environment = Callable[[str, str], Path]
+_UNDECIDED = Rule("none", None, None, "no step of the decision logic gives an outcome")
 
 
-class LoadedModel:
-    """A model artifact with the decision's features in its order, or the reasons for none."""
+class Decided(NamedTuple):
+    """What the models and the logic said for each row; scores are NaN where nothing is scored."""
 
-    def __init__(
-        self,
-        decision: Decision,
-        digest: str | None,
-        artifacts: Artifacts,
-        workers: Workers,
-        field: str = "model.digest",
-    ) -> None:
-        self._decision = decision
-        self.digest = digest
-        self.missing: list[str] = []
-        self.description: ModelDescription | None = None
-        self.row: array[float] = array("f")
-        #: Boosting rounds used; 0 is all of them.
-        self.trees = 0
-        self._worker: ModelWorker | None = None
-        self._ready = False
-        #: The model's features in its order, once it is ready.
-        self.names: tuple[str, ...] = ()
-        if not digest:
-            self.missing.append(field)
-            return
-        try:
-            path = artifacts.path(digest)
-            if path is None:
-                self.missing.append(f"artifact {digest} (model file)")
-            else:
-                self._worker = workers.borrow(Path(path))
-        except (ForensicsError, OSError) as error:
-            self.missing.append(f"artifact {digest} (model file): {error}")
-
-    def ready(self) -> bool:
-        """Whether the model is loaded and every feature of it was recorded; waits for the child."""
-        if self._worker is not None and not self._ready and not self.missing:
-            try:
-                self.description = self._worker.describe()
-                self._fill(self.description)
-                self._ready = not self.missing
-            except ReplayError as error:
-                self.missing.append(f"artifact {self.digest} (model file): {error}")
-        return self._ready
-
-    def predict(
-        self,
-        kinds: Sequence[str],
-        columns: Mapping[int, array[float]] | None = None,
-        count: int = 1,
-    ) -> tuple[array[float], ...]:
-        """The model's answers on the recorded row, or on variants; ``missing`` keeps a failure."""
-        if not self.ready() or self._worker is None:
-            raise ReplayError("The model cannot be run.", "; ".join(self.missing))
-        try:
-            return self._worker.predict(
-                self.row, count, columns=columns, kinds=kinds, trees=self.trees
-            )
-        except ReplayError as error:
-            self._ready = False
-            self.missing.append(f"artifact {self.digest} (model file): {error}")
-            raise
-
-    @cached_property
-    def score(self) -> float | None:
-        """The model's answer to the recorded features: a float32 as a double, None if it has none.
-
-        Services that stop early use the best iteration, others all; where that gives the recorded
-        bytes and all rounds do not, the model is run so from then on.
-        """
-        try:
-            score = self.predict(("value",))[0][0]
-            early_rounds = self._early_rounds()
-            if early_rounds and closeness(self._decision, score) != "exact":
-                self.trees = early_rounds
-                early = self.predict(("value",))[0][0]
-                if closeness(self._decision, early) == "exact":
-                    return early
-                self.trees = 0
-        except ReplayError:
-            return None
-        return score
-
-    @property
-    def runtime(self) -> str | None:
-        """Library and version that ran the model, e.g. ``xgboost 3.2.0``."""
-        description = self.description
-        if description is None:
-            return None
-        if self.trees:
-            return f"{description.runtime}, first {self.trees} of {description.rounds} rounds"
-        return description.runtime
-
-    def _early_rounds(self) -> int:
-        """Rounds up to the best iteration where training went on beyond it, else 0."""
-        description = self.description
-        if description is None or description.best_iteration is None:
-            return 0
-        rounds = description.best_iteration + 1
-        return rounds if rounds < description.rounds else 0
-
-    def _fill(self, description: ModelDescription) -> None:
-        features = self._decision.features
-        names = description.features or tuple(f"f{at}" for at in range(description.width))
-        absent = [name for name in names if name not in features]
-        if absent and not description.features:
-            self.missing.append(f"feature names (artifact {self.digest} names none)")
-            return
-        self.missing.extend(f"features.{name}" for name in absent)
-        for name in names:
-            try:
-                self.row.append(as_number(features.get(name)))
-            except ValueError as error:
-                self.missing.append(f"features.{name} ({error})")
-        self.names = names
-
-
-class Answer(NamedTuple):
-    """What the model and the rules said for each row."""
-
-    scores: array[float]
+    scores: Sequence[float]
+    outcomes: list[str | None]
     rules: list[Rule]
 
 
@@ -163,6 +64,7 @@ class ReplaySession:
         connection: a DuckDB connection to evaluate rules on, which saves opening one.
         workers: model processes to use, and to leave running; own ones, ended with the session,
             where None.
+        environment: gives the library of the recorded version, where that is to be used.
     """
 
     def __init__(
@@ -172,21 +74,27 @@ class ReplaySession:
         *,
         connection: Connection | None = None,
         workers: Workers | None = None,
+        environment: Environment | None = None,
     ) -> None:
         self.decision = decision
         self.artifacts = artifacts
         self._connection = connection
-        self._rules_missing: list[str] = []
-        live = decision.model.get("digest")
+        self._logic_missing: list[str] = []
         self._own_workers = Workers() if workers is None else None
         shared = workers or self._own_workers
         assert shared is not None
-        self.model = LoadedModel(decision, live, artifacts, shared)
+        self._workers = shared
+        self._engines = Engines(artifacts)
+        runtime, version = (decision.model.get(key) for key in ("runtime", "runtime_version"))
+        exact = environment is not None and runtime and version
+        self._packages = environment(str(runtime), str(version)) if environment and exact else None
+        live = decision.model.get("digest")
+        self.model = self._loaded(live)
         entry = decision.cache.get("model_digest") if decision.cache.get("hit") else None
         #: The model that made the cache entry, where it is another than the live one.
         self.entry: LoadedModel | None = None
         if entry and entry != live:
-            self.entry = LoadedModel(decision, entry, artifacts, shared, "cache.model_digest")
+            self.entry = self._loaded(entry, field="cache.model_digest")
 
     def __enter__(self) -> ReplaySession:
         return self
@@ -201,6 +109,7 @@ class ReplaySession:
 
     def close(self) -> None:
         """Ends the children that are the session's own."""
+        self._engines.close()
         if self._own_workers is not None:
             self._own_workers.close()
 
@@ -211,16 +120,16 @@ class ReplaySession:
 
     @cached_property
     def features(self) -> Mapping[str, Any]:
-        """The recorded features as rules see them: a list of numbers is one value, not many rows.
-
-        Other lists and objects are JSON text, as in the lake's columns.
-        """
-        return {name: _as_one(value) for name, value in self.decision.features.items()}
+        """The recorded features as logic sees them, which is as the lake's columns hold them."""
+        types = self.decision.feature_types
+        return {
+            name: _as_one(value, types.get(name)) for name, value in self.decision.features.items()
+        }
 
     @cached_property
     def values(self) -> Mapping[str, Any]:
-        """Configuration values that rules may use, with the recorded threshold where none is."""
-        values = _usable(self.config.values)
+        """Configuration values that logic may use, with the recorded threshold where none is."""
+        values = usable_values(self.config.values)
         if self.decision.threshold is not None:
             values.setdefault("threshold", self.decision.threshold)
         return values
@@ -234,68 +143,126 @@ class ReplaySession:
         return float(value) if isinstance(value, int | float) else None
 
     @cached_property
-    def rules(self) -> BoundRules | None:
-        """The rule set, checked against this decision's names; if None, ``missing`` says why."""
-        bound, self._rules_missing = self._bind()
+    def logic(self) -> BoundLogic | None:
+        """The decision logic, checked against this decision's names; if None, ``missing`` says why.
+
+        Its own levers and constraints give way to those that the configuration declares under
+        ``counterfactuals``.
+        """
+        bound, self._logic_missing = self._bind()
         return bound
+
+    @cached_property
+    def models(self) -> Mapping[str, LoadedModel]:
+        """The model of each model step of the logic."""
+        if self.logic is None:
+            return {}
+        return {use.step: self._of_step(use) for use in self.logic.models}
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether anything is to be scored; unknown logic is taken to score."""
+        return self.logic is None or bool(self.logic.models)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What the model and the rules need and have not."""
-        rules = self.rules  # read while the child loads
-        self.model.ready()
-        found = list(self.model.missing)
-        if rules is None:
-            found += self._rules_missing
+        """What the models and the logic need and have not."""
+        logic = self.logic  # read while the child loads
+        found: list[str] = []
+        for model in self.models.values() if logic is not None else (self.model,):
+            model.ready()
+            found += model.missing
+        if logic is None:
+            found += self._logic_missing
         return tuple(dict.fromkeys(found))
 
-    def decide(self, columns: Mapping[str, Sequence[float | None]], count: int) -> Answer:
-        """Scores and deciding rules of ``count`` variants of this decision.
+    @cached_property
+    def answer(self) -> Answer | None:
+        """The logic run on what was recorded; None where it cannot be."""
+        if self.logic is None or self.missing:
+            return None
+        frame = self._frame(self.features, self.values)
+        answer = self._run(self.logic, frame)
+        before = [model.trees for model in self.models.values()]
+        for model in self.models.values():
+            if model.use.features:
+                model.compute(frame)
+            _ = model.score  # settles how many rounds are used
+        if before == [model.trees for model in self.models.values()]:
+            return answer
+        return self._run(self.logic, self._frame(self.features, self.values))
+
+    @property
+    def score(self) -> float | None:
+        """The score as replayed: the logic's, or the model's alone where the logic cannot be run.
+
+        Raises:
+            ReplayError: when an expression of the logic cannot be evaluated.
+        """
+        if self.answer is None:
+            return self.model.score
+        scores = self.answer.score
+        return None if scores is None or scores[0] is None else float(scores[0])
+
+    @property
+    def rule(self) -> Rule | None:
+        """What decided, as replayed, with the outcome; None where the logic cannot be run.
+
+        Raises:
+            ReplayError: as :attr:`score`.
+        """
+        return None if self.answer is None else decided_by(self.answer)[0]
+
+    def decide(self, columns: Mapping[str, Sequence[Any]], count: int) -> Decided:
+        """Scores and outcomes of ``count`` variants of this decision.
 
         Args:
             columns: by feature, ``count`` values that replace the recorded one; None is missing.
+                Features that the logic derives from them follow.
             count: number of variants.
 
         Raises:
-            ReplayError: when the model or the rules cannot be run.
+            ReplayError: when the models or the logic cannot be run.
         """
-        rules = self.rules
-        if rules is None or not self.model.ready():
-            raise ReplayError("The decision cannot be replayed.", "; ".join(self.missing))
-        names = {name: at for at, name in enumerate(self.model.names)}
-        patches = {
-            names[name]: _column(values) for name, values in columns.items() if name in names
-        }
-        scores = self.model.predict(("value",), patches, count)[0]
-        features: dict[str, Any] = {**self.features}
-        features.update((name, list(values)) for name, values in columns.items())
-        return Answer(scores, rules.decide(features, self.values, scores, count))
+        logic = self._whole_logic()
+        features = self._derived(logic, {**self.features, **_as_lists(columns)}, columns, count)
+        return _decided(self._run(logic, self._frame(features, self.values, count)), count)
 
     def judge(
-        self, columns: Mapping[str, Sequence[float]], scores: Sequence[float], count: int
-    ) -> list[Rule]:
-        """The deciding rules for given scores, without the model."""
-        rules = self.rules
-        if rules is None:
-            raise ReplayError("The rules cannot be run.", "; ".join(self._rules_missing))
-        features: dict[str, Any] = {**self.features}
-        features.update((name, list(values)) for name, values in columns.items())
-        return rules.decide(features, self.values, list(scores), count)
+        self, columns: Mapping[str, Sequence[Any]], scores: Sequence[float], count: int
+    ) -> Decided:
+        """Outcomes of ``count`` variants for given scores, without the models before them."""
+        logic = self._whole_logic()
+        features = self._derived(logic, {**self.features, **_as_lists(columns)}, columns, count)
+        given = {logic.logic.score: list(scores)} if logic.logic.score else {}
+        return _decided(self._run(logic, self._frame(features, self.values, count), given), count)
+
+    def with_values(self, values: Mapping[str, Any], score: float | None = None) -> Rule:
+        """What decides under other values of the configuration, which replace those recorded.
+
+        Args:
+            values: by name.
+            score: taken instead of the models' own, where given.
+
+        Raises:
+            ReplayError: when it cannot be run.
+        """
+        logic = self._whole_logic()
+        given = {logic.logic.score: [score]} if logic.logic.score and score is not None else {}
+        frame = self._frame(self.features, {**self.values, **usable_values(values)})
+        return decided_by(self._run(logic, frame, given))[0]
 
     def decide_cached(self) -> Rule | None:
         """The rule under the cache entry's configuration; None unless that is another at hand."""
         cache = self.decision.cache
         digest = cache.get("config_digest") if cache.get("hit") else None
-        score, rules = self.scoring.score, self.rules
-        if not digest or digest == self.decision.config.get("digest"):
+        if not digest or digest == self.decision.config.get("digest") or self.answer is None:
             return None
         data, _ = read_artifact(self.artifacts, str(digest), "configuration")
         values = json_value(data.decode(errors="replace")) if data is not None else None
-        if rules is None or score is None or not isinstance(values, Mapping):
+        if not isinstance(values, Mapping) or not self.values.keys() <= values.keys():
             return None
-        if not self.values.keys() <= values.keys():
-            return None
-        return rules.decide(self.features, _usable(values), score)[0]
+        return self.with_values(values, self.scoring.score if self.needs_model else None)
 
     def contributions(self) -> tuple[float, dict[str, float], float]:
         """Base value, contribution of each feature, and margin, all in the margin's unit.
@@ -306,35 +273,120 @@ class ReplaySession:
         Raises:
             ReplayError: when that model cannot be run.
         """
-        model = self.scoring
-        _ = model.score  # settles how many rounds are used
-        contributions, margin = model.predict(("contributions", "margin"))
-        values = dict(zip(model.names, contributions, strict=False))
-        return contributions[-1], values, margin[0]
+        return self.scoring.contributions()
 
     @cached_property
     def scoring(self) -> LoadedModel:
         """The model whose score was recorded."""
-        if self.entry is not None and not self._is_exact(self.model):
-            return self.entry if self._is_exact(self.entry) else self.model
-        return self.model
+        live = self.live
+        if self.entry is not None and not self._is_exact(live):
+            return self.entry if self._is_exact(self.entry) else live
+        return live
+
+    @property
+    def live(self) -> LoadedModel:
+        """The model of the step that scores, or of the last before it; else the recorded one."""
+        models = self.models
+        score = self.logic.logic.score if self.logic is not None else None
+        return models.get(score or "") or next(reversed(list(models.values())), self.model)
 
     def _is_exact(self, model: LoadedModel) -> bool:
         return model.score is not None and closeness(self.decision, model.score) == "exact"
 
-    def _bind(self) -> tuple[BoundRules | None, list[str]]:
-        step = step_of(self.decision, "rules")
-        digest = step.get("digest")
+    def _loaded(
+        self, digest: str | None, use: ModelUse = PLAIN_USE, field: str = "model.digest"
+    ) -> LoadedModel:
+        return LoadedModel(
+            self.decision,
+            digest,
+            self.artifacts,
+            self._workers,
+            use=use,
+            field=field,
+            packages=self._packages,
+        )
+
+    def _of_step(self, use: ModelUse) -> LoadedModel:
+        """The model of a step: the one that the logic names, the step recorded, or the decision.
+
+        The decision's model is that of the only model step; of several, each recorded its own.
+        """
+        digest, field = use.digest, f"steps.{use.step}.digest"
+        if digest is None and self.logic is not None and len(self.logic.models) > 1:
+            for step in self.decision.steps:
+                if use.step in (step.get("id"), step.get("component")) and step.get("digest"):
+                    digest = str(step["digest"])
+        if digest in (None, self.model.digest):
+            if use == self.model.use:
+                return self.model
+            digest, field = self.model.digest, "model.digest"
+        return self._loaded(digest, use, field)
+
+    def _whole_logic(self) -> BoundLogic:
+        if self.logic is None or self.missing:
+            raise ReplayError("The decision cannot be replayed.", "; ".join(self.missing))
+        return self.logic
+
+    def _frame(
+        self, features: Mapping[str, Any], values: Mapping[str, Any], count: int = 1
+    ) -> RowFrame:
+        return RowFrame(self._door(), features, values, count)
+
+    def _run(
+        self, logic: BoundLogic, frame: RowFrame, given: Mapping[str, Any] | None = None
+    ) -> Answer:
+        def predict(use: ModelUse, frame: Frame) -> array[float]:
+            return self.models[use.step].on(frame)
+
+        def evaluate(use: EngineUse, frame: Frame) -> Sequence[Any]:
+            return self._engines.evaluate(use, frame)
+
+        failed = steps_failed(self.decision) & {step.step.id for step in logic.steps}
+        return logic.run(frame, predict, evaluate=evaluate, failed=failed, given=given)
+
+    def _derived(
+        self,
+        logic: BoundLogic,
+        features: dict[str, Any],
+        changed: Mapping[str, Any],
+        count: int,
+    ) -> dict[str, Any]:
+        """``features`` with those that follow from changed ones computed anew."""
+        follow = [
+            (name, logic.logic.derived[name], parsed.names)
+            for name, parsed in logic.derived.items()
+            if any(used.removeprefix("features.") in changed for used in parsed.names)
+        ]
+        if not follow:
+            return features
+        frame = self._frame(features, self.values, count)
+        names = [name for name, _, _ in follow]
+        uses = frozenset().union(*(used for _, _, used in follow))
+        columns = [(f"#{name}", sql) for name, sql, _ in follow]
+        frame.evaluate(columns, [f"#{name}" for name in names], sorted(uses))
+        return {**features, **{name: list(frame.column(f"#{name}")) for name in names}}
+
+    def _door(self) -> Connection:
+        if self._connection is None:
+            self._connection = connect(threads=1)
+        return self._connection
+
+    def _bind(self) -> tuple[BoundLogic | None, list[str]]:
+        digest = step_of(self.decision, "rules").get("digest")
         if not digest:
             return None, ["rules artifact (no recorded step of kind rules has a digest)"]
         data, missing = read_artifact(self.artifacts, str(digest), "rules")
         if data is None:
             return None, [missing or "rules artifact"]
-        if self._connection is None:
-            self._connection = connect(threads=1)
         try:
-            rule_set = read_rules(data)
-            return rule_set.bind(list(self.decision.features), self.values, self._connection), []
+            logic = read_logic(data)
+            declared = self.config.values.get("counterfactuals")
+            if isinstance(declared, Mapping):
+                logic = constrained(logic, declared)
+            bound = bind(logic, list(self.decision.features), self.values, self._door())
+            if not self.decision.model:
+                bound = bound.without_unused_models()
+            return bound, []
         except UnknownNameError as error:
             if not self.config.known:
                 return None, list(self.config.missing)
@@ -345,15 +397,28 @@ class ReplaySession:
             return None, [f"artifact {digest} (rules): {error}"]
 
 
-def _column(values: Sequence[float | None]) -> array[float]:
-    try:
-        return array("f", values)  # type: ignore[arg-type]
-    except TypeError:  # None is NaN to the model and NULL to the rules
-        return array("f", [as_number(value) for value in values])
+def decided_by(answer: Answer) -> list[Rule]:
+    """For each row what decided, with the outcome as text; a step that has no rules is named."""
+    outcomes = list(answer.outcome)
+    rules = answer.rule
+    if rules is None:
+        step = answer.outcome_step
+        return [_UNDECIDED._replace(id=step, outcome=outcome, reason=None) for outcome in outcomes]
+    return [rule._replace(outcome=outcome) for rule, outcome in zip(rules, outcomes, strict=True)]
 
 
-def _usable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that a rule can name: those that are no lists and no objects."""
+def _decided(answer: Answer, count: int) -> Decided:
+    scores = answer.score
+    if scores is None:
+        scores = [float("nan")] * count
+    else:
+        scores = [float("nan") if score is None else score for score in scores]
+    rules = decided_by(answer)
+    return Decided(scores, [rule.outcome for rule in rules], rules)
+
+
+def usable_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a configuration that logic can name: those that are no lists and no objects."""
     return {
         str(name): value
         for name, value in values.items()
@@ -361,26 +426,18 @@ def _usable(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _as_one(value: Any) -> Any:
+def _as_lists(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    return {name: list(values) for name, values in columns.items()}
+
+
+def _as_one(value: Any, type_: str | None) -> Any:
+    """A feature as one value: a list of numbers as a tuple, other lists and objects as JSON text.
+
+    A number of a feature of doubles is a double, as it is in the lake's column; only what a double
+    does not hold stays exact.
+    """
+    if type(value) is int and type_ == "float64" and abs(value) <= 2**53:
+        return float(value)
     if isinstance(value, list) and all(type(item) in (int, float) for item in value):
         return tuple(value)
     return dumps(value, strict=False) if isinstance(value, (dict, list)) else value
-
-
-def as_number(value: Any) -> float:
-    """A recorded feature as a model sees it: NaN where nothing was recorded, 1 and 0 for booleans.
-
-    Raises:
-        ValueError: when it is not a number.
-    """
-    if value is None:
-        return float("nan")
-    if isinstance(value, (bool, int, float)):
-        try:
-            return float(value)
-        except OverflowError:
-            raise ValueError("a whole number too large for the model") from None
-    kind = type(value).__name__
-    if kind == "Decimal":
-        return float(value)
-    raise ValueError(f"{'text' if kind == 'str' else kind} where the model needs a number")

@@ -28,6 +28,8 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 EVIDENCE = ("recorded", "recomputed", "inferred", "missing", "redacted")
 VERDICTS = ("bit_exact", "within_ulp", "same_outcome", "diverged", "not_replayable")
+STEP_STATUSES = ("reproduced", "differs", "not_recorded", "not_run")
+SEARCHES = ("optimal", "gap", "none_exists", "none_found")
 ENVIRONMENTS_USUAL = ("production", "canary", "shadow")
 
 
@@ -454,6 +456,25 @@ RECONSTRUCTION = pa.schema(
                 _number("value", "Its contribution.", required=True),
             ),
             _number("additivity_error", "Largest difference between the sum and the score."),
+            _text("output", "The output that is explained, where the model has several."),
+            _group(
+                "background",
+                "The rows that were integrated over; absent where none are needed.",
+                _text("digest", "Their artifact.", required=True),
+                _integer("rows", "How many: all of the artifact's.", required=True),
+            ),
+            _number("standard_error", "Largest standard error; 0 where the method is exact."),
+            _integer("seed", "Seed of the samples, where the method draws some."),
+            _group(
+                "agreement",
+                "How the recorded attributions compare with recomputed ones.",
+                _text("method", "How those were computed."),
+                _text("unit", "The unit compared in."),
+                _number("max_difference", "Largest difference of two values."),
+                _text("feature", "Where it is."),
+                _flag("same_sign", "Whether all values have the same sign."),
+                _flag("top_order", "Whether the largest four are the same in the same order."),
+            ),
             _EVIDENCE,
             _REASON,
             required=True,
@@ -477,6 +498,20 @@ RECONSTRUCTION = pa.schema(
                 "verified", "True when the whole decision was replayed with them.", required=True
             ),
             _EVIDENCE,
+            required=True,
+        ),
+        _group(
+            "counterfactual_search",
+            "What the search for them proved.",
+            _text(
+                "status",
+                "What is known of the nearest change; absent when none was searched for.",
+                enum=SEARCHES,
+            ),
+            _number("lower_bound", "No change that flips the outcome has a smaller distance."),
+            _text("statement", "That in words."),
+            _EVIDENCE,
+            _REASON,
             required=True,
         ),
         _many(
@@ -517,6 +552,21 @@ RECONSTRUCTION = pa.schema(
                 "What it ran under.",
                 _text("recorded", "Library and version at the time."),
                 _text("replayed", "Library and version now."),
+            ),
+            _many(
+                "steps",
+                "Step by step through the decision logic.",
+                _text("step", "The step.", required=True),
+                _text("kind", "Its kind.", required=True),
+                _text(
+                    "status",
+                    "Whether replay gives what was recorded.",
+                    required=True,
+                    enum=STEP_STATUSES,
+                ),
+                _json("recorded", "Its recorded value."),
+                _json("replayed", "Its replayed value."),
+                _REASON,
             ),
             _EVIDENCE,
             _REASON,

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 #: Marker of a number, and the code of :mod:`array` that holds it.
 _NUMBERS = {b"i": "b", b"U": "B", b"I": "h", b"l": "i", b"L": "q", b"d": "f", b"D": "d"}
+_LITERALS = {b"T": True, b"F": False, b"Z": None}
 _DEPTH_MAX = 32
+_CUT_SHORT = "the file is cut short"
 
 
 def loads(data: bytes) -> Any:
@@ -33,33 +35,34 @@ def loads(data: bytes) -> Any:
 def _value(data: bytes, at: int, depth: int) -> tuple[Any, int]:
     marker = data[at : at + 1]
     at += 1
+    if marker == b"[":
+        return _array(data, at, depth + 1)
+    if marker == b"{":
+        return _object(data, at, depth + 1)
+    if marker == b"S":
+        text, at = _bytes(data, at)
+        return text.decode(), at
     if marker in _NUMBERS:
         numbers, at = _numbers(data, at, marker, 1)
         return numbers[0], at
-    if marker == b"S":
-        return _text(data, at)
-    if depth > _DEPTH_MAX:
-        raise ValueError("nested too deeply")
-    if marker == b"{":
-        return _object(data, at, depth + 1)
-    if marker == b"[":
-        return _array(data, at, depth + 1)
-    if marker in (b"T", b"F", b"Z"):
-        return {b"T": True, b"F": False, b"Z": None}[marker], at
-    if not marker:
-        raise ValueError("the file is cut short")
-    raise ValueError(f"unexpected byte {marker!r} at {at - 1}")
+    if marker in _LITERALS:
+        return _LITERALS[marker], at
+    raise ValueError(f"unexpected byte {marker!r} at {at - 1}" if marker else _CUT_SHORT)
 
 
 def _object(data: bytes, at: int, depth: int) -> tuple[dict[str, Any], int]:
+    if depth > _DEPTH_MAX:
+        raise ValueError("nested too deeply")
     found: dict[str, Any] = {}
     while data[at : at + 1] != b"}":
-        key, at = _text(data, at)
-        found[key], at = _value(data, at, depth)
+        key, at = _bytes(data, at)
+        found[key.decode()], at = _value(data, at, depth)
     return found, at + 1
 
 
 def _array(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+    if depth > _DEPTH_MAX:
+        raise ValueError("nested too deeply")
     kind = b""
     if data[at : at + 1] == b"$":
         kind, at = data[at + 1 : at + 2], at + 2
@@ -79,22 +82,26 @@ def _array(data: bytes, at: int, depth: int) -> tuple[Any, int]:
     return items, at + 1
 
 
+def _bytes(data: bytes, at: int) -> tuple[bytes, int]:
+    size, at = _count(data, at)
+    end = at + size
+    if end > len(data):
+        raise ValueError(_CUT_SHORT)
+    return data[at:end], end
+
+
 def _count(data: bytes, at: int) -> tuple[int, int]:
-    marker = data[at : at + 1]
-    if marker not in _NUMBERS or marker in b"dD":
-        raise ValueError(f"a length is expected at {at}")
-    numbers, at = _numbers(data, at + 1, marker, 1)
-    count = int(numbers[0])
+    if data[at : at + 1] == b"L" and len(data) >= at + 9:  # all that XGBoost writes
+        count, at = int.from_bytes(data[at + 1 : at + 9]), at + 9
+    else:
+        marker = data[at : at + 1]
+        if marker not in _NUMBERS or marker in b"dD":
+            raise ValueError(f"a length is expected at {at}" if marker else _CUT_SHORT)
+        numbers, at = _numbers(data, at + 1, marker, 1)
+        count = numbers[0]
     if not 0 <= count <= len(data):
         raise ValueError(f"a length of {count} at {at}")
     return count, at
-
-
-def _text(data: bytes, at: int) -> tuple[str, int]:
-    size, at = _count(data, at)
-    if at + size > len(data):
-        raise ValueError("the file is cut short")
-    return data[at : at + size].decode(), at + size
 
 
 def _numbers(data: bytes, at: int, kind: bytes, count: int) -> tuple[array[Any], int]:
@@ -103,7 +110,7 @@ def _numbers(data: bytes, at: int, kind: bytes, count: int) -> tuple[array[Any],
     found: array[Any] = array(_NUMBERS[kind])
     end = at + count * found.itemsize
     if end > len(data):
-        raise ValueError("the file is cut short")
+        raise ValueError(_CUT_SHORT)
     found.frombytes(data[at:end])
     if sys.byteorder == "little":
         found.byteswap()

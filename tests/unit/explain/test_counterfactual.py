@@ -228,8 +228,9 @@ def test_a_trace_loads_no_model_library_and_no_numpy(service: Any) -> None:
     code = (
         "import sys; from forensics.explain.attribution import attribution;"
         "from forensics.explain.counterfactual import counterfactuals;"
-        "from forensics.lake.expressions import evaluate_table;"
-        "evaluate_table(['x > 1'], {'x': [1.0, 2.0]});"
+        "from forensics.lake.frames import RowFrame; from forensics.lake.sql import connect;"
+        "frame = RowFrame(connect(threads=1), {'x': [1.0, 2.0]}, {}, 2);"
+        "frame.evaluate([('a', 'x > 1')], ['a'], ['x']);"
         "print(sorted(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.errors import ReplayError, UsageError
-from forensics.lake.expressions import FUNCTIONS, check, evaluate_table
+from forensics.errors import UsageError
+from forensics.lake.expressions import FUNCTIONS, check
 from forensics.lake.sql import SqlError, connect
-from forensics.records.decision import ExactNumber
 
 CONNECTION = connect(threads=1)
 NAMES = ("score", "threshold", "x", "features.x", "occurred_at", "Name")
@@ -173,44 +170,3 @@ def test_what_is_allowed_stands_in_parentheses_as_one_condition(words: list[str]
         refused = ""
         assert [row[1] for row in rows] == ["end"]
     assert "syntax" not in refused, expression
-
-
-def test_a_table_answers_the_first_true_expression_row_by_row() -> None:
-    found = evaluate_table(
-        ["score >= threshold", "features.x > 2", "config.a is null"],
-        {
-            "score": [0.1, 0.6, None, math.nan],
-            "threshold": 0.5,
-            "features.x": [1, 2, 3, 4],
-            "config.a": None,
-        },
-        connection=CONNECTION,
-    )
-    assert found == [2, 0, 1, 0]
-
-
-def test_a_table_keeps_the_order_of_many_rows() -> None:
-    values = [float(at % 7) for at in range(200_000)]
-    found = evaluate_table(["x = 0", "x = 3"], {"x": values}, connection=CONNECTION)
-    assert found == [0 if v == 0 else 1 if v == 3 else None for v in values]
-
-
-def test_exact_numbers_are_compared_exactly() -> None:
-    value = ExactNumber("12345678901234567890.5")
-    whens = ["x > 12345678901234567890.4", "x > 0"]
-    assert evaluate_table(whens, {"x": value}, connection=CONNECTION) == [0]
-    assert evaluate_table(["x = 12345678901234567890.5"], {"x": value}, connection=CONNECTION) == [
-        0
-    ]
-
-
-def test_quotes_and_statements_in_values_stay_values() -> None:
-    hostile = "'; DROP TABLE x; --"
-    found = evaluate_table(["x = '''; DROP TABLE x; --'"], {"x": hostile}, connection=CONNECTION)
-    assert found == [0]
-    assert evaluate_table(['"a""b" = 1'], {'a"b': 1}, connection=CONNECTION) == [0]
-
-
-def test_what_cannot_be_evaluated_is_a_replay_error() -> None:
-    with pytest.raises(ReplayError):
-        evaluate_table(["x > 1"], {"x": "text"}, connection=CONNECTION)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-# Builders are a module of their own beside this file; with importlib mode there is no path to it.
-_spec = importlib.util.spec_from_file_location("credit", Path(__file__).parent / "credit.py")
-assert _spec is not None
-assert _spec.loader is not None
-if "credit" not in sys.modules:
-    sys.modules["credit"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules["credit"])
+# Helpers are modules of their own beside this file; with importlib mode there is no path to them.
+for _name in ("credit", "ensembles"):
+    if _name not in sys.modules:
+        _spec = importlib.util.spec_from_file_location(_name, Path(__file__).parent / f"{_name}.py")
+        assert _spec is not None
+        assert _spec.loader is not None
+        sys.modules[_name] = importlib.util.module_from_spec(_spec)
+        _spec.loader.exec_module(sys.modules[_name])
 
 
 @pytest.fixture(scope="session")

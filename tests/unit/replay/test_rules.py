@@ -10,22 +10,31 @@ import pytest
 from credit import RULES
 
 from forensics.errors import ReplayError, UsageError
+from forensics.lake.frames import RowFrame
 from forensics.lake.sql import connect
-from forensics.replay.rules import read_rules
+from forensics.replay.logic import Rule, bind, read_logic
 
 
 def _decide(rules: list[tuple[str, str]], features: Any, config: Any, score: Any) -> list[str]:
-    import json
-
     document = {
         "type": "rules",
         "rules": [{"id": i, "when": when, "outcome": i} for i, when in rules],
         "default": {"id": "R0", "outcome": "R0"},
     }
-    rule_set = read_rules(json.dumps(document).encode())
-    bound = rule_set.bind(features, config, connect(threads=1))
     count = len(score) if isinstance(score, (list, array)) else 1
-    return [rule.id for rule in bound.decide(features, config, score, count)]
+    scores = list(score) if isinstance(score, (list, array)) else [score]
+    return [rule.id for rule in _rules(document, features, config, scores, count)]
+
+
+def _rules(
+    document: Any, features: Any, config: Any, scores: list[float], count: int = 1
+) -> list[Rule]:
+    connection = connect(threads=1)
+    bound = bind(read_logic(json.dumps(document).encode()), features, config, connection)
+    frame = RowFrame(connection, features, config, count)
+    answer = bound.run(frame, lambda use, frame: scores)
+    assert answer.rule is not None
+    return list(answer.rule)
 
 
 def test_the_first_true_rule_wins_and_the_default_where_none_is() -> None:
@@ -72,9 +81,7 @@ def test_values_that_a_rule_cannot_take_are_an_error_that_says_so() -> None:
 
 
 def test_levers_have_steps_and_directions() -> None:
-    import json
-
-    levers = read_rules(json.dumps(RULES).encode()).levers
+    levers = read_logic(json.dumps(RULES).encode()).levers
     assert levers["income"].direction == "up"
     assert levers["months_late"].integer
     assert levers["utilisation"].step == 0.01
@@ -91,10 +98,8 @@ def test_levers_have_steps_and_directions() -> None:
     ],
 )
 def test_a_lever_that_cannot_be_moved_is_refused(lever: Any) -> None:
-    import json
-
     with pytest.raises(ReplayError):
-        read_rules(json.dumps({**RULES, "levers": {"income": lever}}).encode())
+        read_logic(json.dumps({**RULES, "levers": {"income": lever}}).encode())
 
 
 LISTS = {
@@ -111,13 +116,11 @@ LISTS = {
 def test_a_recorded_list_is_one_value_and_never_a_value_for_each_row(
     labs: list[float], expected: str
 ) -> None:
-    bound = read_rules(json.dumps(LISTS).encode()).bind(["labs"], [], None)
-    (rule,) = bound.decide({"labs": tuple(labs)}, {}, 0.5)
+    (rule,) = _rules(LISTS, {"labs": tuple(labs)}, {}, [0.5])
     assert rule.outcome == expected
 
 
 def test_a_list_compared_with_a_number_is_an_error_and_not_a_verdict() -> None:
     document = {**LISTS, "rules": [{"id": "L1", "when": "labs > 5", "outcome": "RED"}]}
-    bound = read_rules(json.dumps(document).encode()).bind(["labs"], [], None)
     with pytest.raises(ReplayError):
-        bound.decide({"labs": (9.0, 1.0)}, {}, 0.5)
+        _rules(document, {"labs": (9.0, 1.0)}, {}, [0.5])
