@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forensics.errors import IntegrityError
-from forensics.lake import index, sql, tables, writer
+from forensics.lake import derived, index, sql, tables, writer
 from forensics.lake.catalog import Catalog, DataFile, Table
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import ROW_GROUP_ROWS, conform, read_checked, write_batches
@@ -83,6 +83,7 @@ def compact(
         done.removed += len(tables.vacuum(root, name, grace_hours=grace_hours))
     with exclusive(root / ".lock"):
         writer.publish(root, writer.refreshed(root, take(root)), whole=done.merged > 0)
+    done.removed += derived.sweep(take(root))
     return done
 
 

@@ -34,8 +34,8 @@ COLUMNS = {
     "config_revision": "config.revision",
 }
 
-#: Other fields that an expression may name.
-_FIELDS = {
+#: Other fields that an expression may name, likewise.
+FIELDS = {
     "tenant": "tenant",
     "region": "region",
     "replica": "replica",
@@ -159,14 +159,14 @@ def _points_with_names(
     refused: UsageError | None = None
     for point in points:
         features = snapshot.tables[f"decisions/{point}"].features
-        names = {*COLUMNS, *_FIELDS, *features, *(f"features.{name}" for name in features)}
+        names = {*COLUMNS, *FIELDS, *features, *(f"features.{name}" for name in features)}
         try:
             used = check(where, names, connection=snapshot.connection)
         except UsageError as error:
             refused = error
             continue
         plain = {name.casefold(): name for name in features}
-        taken = {*COLUMNS, *_FIELDS}
+        taken = {*COLUMNS, *FIELDS}
         found.append(
             (point, [plain[name.casefold()] for name in used
                      if name.casefold() in plain and name not in taken])
@@ -204,7 +204,7 @@ def _select(
     columns = [f"{expression} AS {name}" for name, expression in COLUMNS.items()]
     if query.where is not None:
         # Names of the record come first; a feature of the same name is reached as features.x.
-        named = [*columns, *(f"{expression} AS {name}" for name, expression in _FIELDS.items())]
+        named = [*columns, *(f"{expression} AS {name}" for name, expression in FIELDS.items())]
         named += [f"features[{sql.literal(f)}] AS {sql.identifier(f)}" for f in used]
         has_features = bool(snapshot.tables[f"decisions/{point}"].features)
         named += ["features"] if has_features else []

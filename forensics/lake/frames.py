@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from forensics.errors import ReplayError
+from forensics.lake.effort import limit_effort
 from forensics.lake.sql import Connection, SqlError, identifier, limited
 from forensics.records.decision import ExactNumber
 
@@ -130,6 +131,7 @@ class RowFrame:
         source = _named(f"SELECT {', '.join(inner)}", values)
         query = _chained(source, expressions, names)
         try:
+            limit_effort(self._connection, expressions, values, self.count)
             with limited(self._connection, _LIMIT_S, "Evaluating the rules"):
                 rows = self._connection.execute(query, parameters).fetchall()
         except SqlError as error:
@@ -181,8 +183,14 @@ class TableFrame:
         """
         import pyarrow as pa
 
-        is_arrow = isinstance(values, (pa.Array, pa.ChunkedArray))
-        column = values if is_arrow else pa.array(values)
+        if isinstance(values, (pa.Array, pa.ChunkedArray)):
+            column = values
+        elif hasattr(values, "dtype"):
+            from forensics.lake.arrow import column as to_arrow
+
+            column = to_arrow(values)
+        else:
+            column = pa.array(values)
         if column.type == pa.float32():
             column = column.cast(pa.float64())
         if mask is not None:
@@ -207,7 +215,8 @@ class TableFrame:
             {
                 **config,
                 **features,
-                "features": features, "config": config,
+                "features": features,
+                "config": config,
                 **{name: values[at] for name, values in steps.items()},
             }
             for at, features in enumerate(self._features.to_pylist())
@@ -224,23 +233,21 @@ class TableFrame:
             return
         parameters: list[Any] = []
         columns: dict[str, Any] = {}
-        inner, given = ['"#"'], list[str]()
+        inner, given = ['"#"'], dict[str, Any]()
         for name in uses:
             group, _, field = name.partition(".")
             grouped = group in GROUPS and bool(field) and name not in self._columns
             plain = field if grouped else name
             at = len(given)
             if name in self._columns:
-                columns[f"c{at}"] = self._columns[name]
+                columns[f"c{at}"] = given[name] = self._columns[name]
                 inner.append(f"c{at}")
             elif (group != "config" or not grouped) and plain in self._features.column_names:
-                columns[f"c{at}"] = self._features.column(plain)
+                columns[f"c{at}"] = given[name] = self._features.column(plain)
                 inner.append(f"c{at}")
             elif plain in self._config:
-                inner.append(f"{_placeholder(self._config[plain], parameters)} AS c{at}")
-            else:
-                continue
-            given.append(name)
+                given[name] = self._config[plain]
+                inner.append(f"{_placeholder(given[name], parameters)} AS c{at}")
         columns["#"] = pa.nulls(self.count)
         table = pa.table(columns)
         view = f"frame_{id(self)}"
@@ -248,6 +255,7 @@ class TableFrame:
         try:
             source = f"SELECT {', '.join(inner)} FROM {view}"
             query = _chained(_named(source, given), expressions, names)
+            limit_effort(self._connection, expressions, given, self.count)
             with limited(self._connection, _LIMIT_S, "Evaluating the rules"):
                 found = self._connection.sql(query, params=parameters).to_arrow_table()
         except SqlError as error:

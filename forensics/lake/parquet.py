@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def write_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Pa
 
 def read_checked(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read a file with every page's checksum verified; errors as :func:`batches_checked`."""
-    with _checking(path) as file:
+    with said(path), open_checked(path) as file:
         return file.read(columns)
 
 
@@ -59,15 +59,29 @@ def batches_checked(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     Raises:
         IntegrityError: when a page is not what was written, or the file is no Parquet at all.
     """
-    with _checking(path) as file:
+    with said(path), open_checked(path) as file:
         yield from file.iter_batches(columns=columns)
 
 
+def open_checked(path: Path, *, texts: Sequence[str] = ()) -> pq.ParquetFile:
+    """Open a file whose pages are verified as they are read.
+
+    Args:
+        path: the file.
+        texts: leaf columns that are read as dictionaries.
+    """
+    return pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=list(texts))
+
+
 @contextmanager
-def _checking(path: Path) -> Iterator[pq.ParquetFile]:
+def said(path: Path) -> Iterator[None]:
+    """Within, what goes wrong with reading ``path`` becomes an error that names it.
+
+    Raises:
+        IntegrityError: when a page is not what was written, or the file is no Parquet at all.
+    """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            yield file
+        yield
     except (pa.ArrowInvalid, OSError) as error:
         raise IntegrityError(
             f"{path.name} cannot be read as it was written.",

@@ -62,7 +62,7 @@ def reading(what: str, todo: str = "Restore it from a backup.") -> Iterator[None
 
 @contextmanager
 def limited(connection: Connection, seconds: float, what: str = "The rule") -> Iterator[None]:
-    """End what ``connection`` does within, once it has taken ``seconds``. Costs 50 µs.
+    """End what ``connection`` does within, once it has taken ``seconds``. Costs under 100 µs.
 
     DuckDB looks for an interrupt between the batches of rows it works on, not within one, so what
     one batch may cost has to be limited before: see :mod:`forensics.lake.effort`.

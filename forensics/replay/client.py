@@ -22,6 +22,8 @@ from forensics.replay.runtimes.interface import KINDS, ModelRefusedError
 #: map far more than they use.
 _MEMORY_BYTES = 4 << 30
 _MEMORY_PACKAGE_BYTES = 16 << 30
+#: Rule engines use what they map, and rules can be made to use it all.
+_MEMORY_RULES_BYTES = 2 << 30
 _LEAN = ("xgboost", "lightgbm", "linear")
 
 
@@ -231,7 +233,7 @@ class RuleWorker(Child):
         engine: str,
         *,
         packages: Path | None = None,
-        memory_bytes: int = _MEMORY_PACKAGE_BYTES,
+        memory_bytes: int = _MEMORY_RULES_BYTES,
         cpu_s: int = 120,
         timeout_s: float = 60.0,
     ) -> None:

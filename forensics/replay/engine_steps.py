@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from forensics.errors import ForensicsError, ReplayError
 from forensics.lake.frames import Frame
 from forensics.replay.client import RuleWorker
+from forensics.replay.engines import EngineAnswer, ask
 from forensics.replay.evidence import Artifacts
 from forensics.replay.logic.nouns import EngineUse
-
-#: Rows of one message to an engine.
-_BATCH_ROWS = 1_000
 
 
 class Engines:
@@ -24,6 +21,8 @@ class Engines:
         self._artifacts = artifacts
         self._running: dict[EngineUse, RuleWorker] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        #: By step that ran last: for each row the id of the last table row that decided, if any.
+        self.decided: dict[str, list[str | None]] = {}
 
     def evaluate(self, use: EngineUse, frame: Frame) -> list[Any]:
         """A step's value for each row of ``frame``.
@@ -32,14 +31,16 @@ class Engines:
             ReplayError: when its artifact is not there, or the engine fails; names the step.
         """
         try:
-            worker = self._worker(use)
-            rows = _inputs(use, frame)
-            answers: list[Any] = []
-            for start in range(0, len(rows), _BATCH_ROWS):
-                answers += worker.evaluate(rows[start : start + _BATCH_ROWS])
+            answers = ask(self._worker(use), _inputs(use, frame), use.output)
         except ForensicsError as error:
-            raise ReplayError(f"Step {use.step} ({use.kind}) cannot be run.", str(error)) from error
-        return [_at(answer, use.output) for answer in answers]
+            raise _failed(use, str(error)) from error
+        for answer in answers:
+            if reason := _reason(use, answer):
+                raise _failed(use, reason)
+        self.decided[use.step] = [
+            answer.rules[-1].id if answer.rules else None for answer in answers
+        ]
+        return [answer.value for answer in answers]
 
     def close(self) -> None:
         """End the processes."""
@@ -92,13 +93,17 @@ def _inputs(use: EngineUse, frame: Frame) -> list[dict[str, Any]]:
     return rows
 
 
-def _at(answer: Any, path: str | None) -> Any:
-    """The part of an answer at a dotted path; None where there is no such part."""
-    for key in path.split(".") if path else ():
-        if isinstance(answer, Mapping):
-            answer = answer.get(key)
-        elif isinstance(answer, Sequence) and not isinstance(answer, str) and key.isdigit():
-            answer = answer[int(key)] if int(key) < len(answer) else None
-        else:
-            return None
-    return answer
+def _reason(use: EngineUse, answer: EngineAnswer) -> str | None:
+    """Why an answer cannot be used, if it cannot."""
+    if answer.error is not None:
+        return answer.error
+    if use.inputs is not None:
+        given = {path.partition(".")[0] for path in use.inputs}
+        for field in answer.absent:
+            if field.partition(".")[0] not in given:
+                return f"its rules look at {field}, which the step's input does not give"
+    return None
+
+
+def _failed(use: EngineUse, why: str) -> ReplayError:
+    return ReplayError(f"Step {use.step} ({use.kind}) cannot be run.", why)

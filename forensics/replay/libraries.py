@@ -23,12 +23,17 @@ class _Library(NamedTuple):
 
 _LIBRARIES = {
     "xgboost": _Library("xgboost", "models", ("lib/libxgboost.so", "lib/libxgboost.dylib")),
-    "lightgbm": _Library("lightgbm", "models", ("lib/lib_lightgbm.so", "lib/lib_lightgbm.dylib")),
+    "lightgbm": _Library(
+        "lightgbm",
+        "models",
+        # Before 4.0 it lay in the package itself.
+        ("lib/lib_lightgbm.so", "lib/lib_lightgbm.dylib", "lib_lightgbm.so", "lib_lightgbm.dylib"),
+    ),
     "catboost": _Library("catboost", "catboost"),
     "onnx": _Library("onnxruntime", "onnx"),
     "sklearn": _Library("skops", "sklearn"),
     "zen": _Library("zen", "zen"),
-    "cel": _Library("cel", "cel"),
+    "cel": _Library("cel_expr_python", "cel"),
 }
 
 #: What folders of installed packages are called; the others on the path hold programs and tests.

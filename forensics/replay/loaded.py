@@ -11,6 +11,7 @@ from forensics.errors import ForensicsError, ReplayError
 from forensics.lake.frames import Frame
 from forensics.records.decision import Decision
 from forensics.replay.client import ModelDescription, ModelWorker, Workers
+from forensics.replay.ensemble import Ensemble
 from forensics.replay.evidence import Artifacts, closeness
 from forensics.replay.logic import ModelUse
 
@@ -29,6 +30,7 @@ class LoadedModel:
         use: which of its outputs counts, and which features the decision logic computes for it.
         field: the record's field that names the digest, to be named where it is empty.
         packages: a folder with the library to run it, instead of the one installed here.
+        unrunnable: why there is no library to run it with.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class LoadedModel:
         use: ModelUse = PLAIN_USE,
         field: str = "model.digest",
         packages: Path | None = None,
+        unrunnable: str | None = None,
     ) -> None:
         self._decision = decision
         self.digest = digest
@@ -60,6 +63,9 @@ class LoadedModel:
         self._scored = False
         if not digest:
             self.missing.append(field)
+            return
+        if unrunnable is not None:
+            self.missing.append(f"artifact {digest} (model file): {unrunnable}")
             return
         try:
             path = artifacts.path(digest)
@@ -126,6 +132,37 @@ class LoadedModel:
         (found,) = self.predict((kind or self.use.kind,), columns, count)
         outputs = self.description.outputs if self.description else 1
         return found[self._output :: outputs] if outputs > 1 else found
+
+    def ensemble(self) -> Ensemble:
+        """The model as trees and coefficients, of the rounds that are used.
+
+        Raises:
+            ReplayError: when it is neither, or cannot be run.
+        """
+        _ = self.score  # settles how many rounds are used
+        if not self.ready() or self._worker is None:
+            raise ReplayError("The model cannot be run.", "; ".join(self.missing))
+        return self._worker.ensemble(self.trees)
+
+    @property
+    def output(self) -> int:
+        """Position of the output that counts."""
+        return self._output
+
+    def codes(self) -> dict[str, dict[str, float]]:
+        """By feature that takes text, the numbers that an :class:`Ensemble` has for its texts."""
+        categories = self.description.categories if self.description else {}
+        return {
+            self.names[at]: {text: float(code) for code, text in enumerate(texts)}
+            for at, texts in categories.items()
+        }
+
+    def row(self) -> list[float]:
+        """The recorded features as an :class:`Ensemble` compares them; NaN for unknown texts."""
+        codes, row = self.codes(), self._row.tolist()
+        for at, text in self._texts.items():
+            row[at] = codes.get(self.names[at], {}).get(text, float("nan"))
+        return row
 
     def compute(self, frame: Frame) -> None:
         """Put the features that the decision logic computed in ``frame`` into the recorded row."""
@@ -291,7 +328,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return str(value)  # as pandas writes it, whose categories these are
     if isinstance(value, (int, float)):
         whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
         return str(int(value)) if whole else str(value)

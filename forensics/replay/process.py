@@ -31,6 +31,9 @@ ROOT = str(Path(__file__).resolve().parents[1])
 #: A child has its processor time for life; one that was asked this often is replaced.
 _USES_MAX = 500
 
+#: A message's line of JSON; what it says could else take all memory here.
+_LINE_BYTES_MAX = 64 << 20
+
 #: An idle thread must sleep: spinning would take a processor from the parent. Heaps and buffers per
 #: thread would fill the address space that the child may use.
 _ENVIRONMENT = {
@@ -39,6 +42,8 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "4",
     "OPENBLAS_NUM_THREADS": "1",
 }
+#: Passed on where set: how matrices are multiplied on this processor decides a product's last bits.
+_PROCESSOR = ("NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE")
 
 
 class Child:
@@ -86,7 +91,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                env=_ENVIRONMENT,
+                env=_ENVIRONMENT | {n: os.environ[n] for n in _PROCESSOR if n in os.environ},
             )
         except OSError as error:
             raise ReplayError(f"no process can be started for it: {error}") from error
@@ -162,7 +167,12 @@ class Child:
     def _answer(self, codes: str, deadline: float) -> tuple[dict[str, Any], list[array[Any]]]:
         import json
 
-        while (end := self._buffer.find(b"\n")) < 0:
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            if len(self._buffer) > _LINE_BYTES_MAX:
+                self.close()
+                raise ReplayError(f"{self.what} answers with more than {_LINE_BYTES_MAX >> 20} MiB")
             self._buffer += self._read(1 << 16, deadline)
         header = json.loads(bytes(self._buffer[:end]))
         del self._buffer[: end + 1]
@@ -232,7 +242,7 @@ class Child:
         said = _pipe(process.stderr).read()
         self.close()
         text = (said or b"").decode(errors="replace")
-        if "bad_alloc" in text or "MemoryError" in text:
+        if any(word in text for word in ("bad_alloc", "MemoryError", "memory allocation of")):
             return ReplayError(f"it needs more than the {self._limit} it may use")
         if code >= 0:
             last = (text.strip().splitlines() or ["nothing"])[-1][:200]

@@ -200,7 +200,7 @@ def _rules_divergence(session: ReplaySession, rule: Rule | None) -> Divergence |
     outputs = step_outputs(step)
     said_outcome = outputs.get("outcome", decision.outcome)
     said_rule = _said_rule(outputs)
-    same_rule = said_rule is None or said_rule == rule.id
+    same_rule = said_rule is None or said_rule == rule.id or not session.names_rule
     if said_outcome == rule.outcome == decision.outcome and same_rule:
         return None
     recorded: dict[str, Any] = {"outcome": decision.outcome}

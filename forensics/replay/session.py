@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from forensics.errors import ReplayError, UsageError
+from forensics.errors import ForensicsError, ReplayError, UsageError
 from forensics.lake.expressions import UnknownNameError
 from forensics.lake.frames import Frame, RowFrame
 from forensics.lake.sql import Connection, connect
@@ -43,7 +43,7 @@ from forensics.replay.logic import (
 )
 
 #: Where a library of a recorded version is: by runtime and version, a folder with it.
-Environment = Callable[[str, str], Path]
+Environment = Callable[[str | None, str | None], Path]
 _UNDECIDED = Rule("none", None, None, "no step of the decision logic gives an outcome")
 
 
@@ -85,9 +85,15 @@ class ReplaySession:
         assert shared is not None
         self._workers = shared
         self._engines = Engines(artifacts)
-        runtime, version = (decision.model.get(key) for key in ("runtime", "runtime_version"))
-        exact = environment is not None and runtime and version
-        self._packages = environment(str(runtime), str(version)) if environment and exact else None
+        self._engine_rule: str | None = None
+        self._packages: Path | None = None
+        self._unrunnable: str | None = None
+        if environment is not None:
+            runtime, version = (decision.model.get(key) for key in ("runtime", "runtime_version"))
+            try:
+                self._packages = environment(runtime, version)
+            except ForensicsError as error:
+                self._unrunnable = str(error)
         live = decision.model.get("digest")
         self.model = self._loaded(live)
         entry = decision.cache.get("model_digest") if decision.cache.get("hit") else None
@@ -188,9 +194,10 @@ class ReplaySession:
             if model.use.features:
                 model.compute(frame)
             _ = model.score  # settles how many rounds are used
-        if before == [model.trees for model in self.models.values()]:
-            return answer
-        return self._run(self.logic, self._frame(self.features, self.values))
+        if before != [model.trees for model in self.models.values()]:
+            answer = self._run(self.logic, self._frame(self.features, self.values))
+        (self._engine_rule,) = self._engines.decided.get(answer.outcome_step, (None,))
+        return answer
 
     @property
     def score(self) -> float | None:
@@ -211,7 +218,17 @@ class ReplaySession:
         Raises:
             ReplayError: as :attr:`score`.
         """
-        return None if self.answer is None else decided_by(self.answer)[0]
+        answer = self.answer
+        if answer is None:
+            return None
+        (rule,) = decided_by(answer)
+        return rule._replace(id=self._engine_rule) if self._engine_rule else rule
+
+    @property
+    def names_rule(self) -> bool:
+        """Whether replay knows which rule decided; an expression or a CEL policy has none."""
+        answer = self.answer
+        return answer is not None and (answer.rule is not None or self._engine_rule is not None)
 
     def decide(self, columns: Mapping[str, Sequence[Any]], count: int) -> Decided:
         """Scores and outcomes of ``count`` variants of this decision.
@@ -236,6 +253,22 @@ class ReplaySession:
         features = self._derived(logic, {**self.features, **_as_lists(columns)}, columns, count)
         given = {logic.logic.score: list(scores)} if logic.logic.score else {}
         return _decided(self._run(logic, self._frame(features, self.values, count), given), count)
+
+    def allowed(self, columns: Mapping[str, Sequence[Any]], count: int) -> list[bool]:
+        """Whether each of ``count`` variants keeps every constraint that the logic declares.
+
+        Raises:
+            ReplayError: when a constraint cannot be evaluated.
+        """
+        logic = self._whole_logic()
+        if not logic.constraints:
+            return [True] * count
+        features = self._derived(logic, {**self.features, **_as_lists(columns)}, columns, count)
+        frame = self._frame(features, self.values, count)
+        uses = frozenset().union(*(parsed.names for parsed in logic.constraints))
+        every = " AND ".join(f"({sql}\n)" for sql in logic.logic.constraints)
+        frame.evaluate([("#allowed", every)], ["#allowed"], sorted(uses))
+        return [value is True for value in frame.column("#allowed")]
 
     def with_values(self, values: Mapping[str, Any], score: float | None = None) -> Rule:
         """What decides under other values of the configuration, which replace those recorded.
@@ -304,6 +337,7 @@ class ReplaySession:
             use=use,
             field=field,
             packages=self._packages,
+            unrunnable=self._unrunnable,
         )
 
     def _of_step(self, use: ModelUse) -> LoadedModel:
@@ -330,7 +364,7 @@ class ReplaySession:
     def _frame(
         self, features: Mapping[str, Any], values: Mapping[str, Any], count: int = 1
     ) -> RowFrame:
-        return RowFrame(self._door(), features, values, count)
+        return RowFrame(self.connection, features, values, count)
 
     def _run(
         self, logic: BoundLogic, frame: RowFrame, given: Mapping[str, Any] | None = None
@@ -366,7 +400,9 @@ class ReplaySession:
         frame.evaluate(columns, [f"#{name}" for name in names], sorted(uses))
         return {**features, **{name: list(frame.column(f"#{name}")) for name in names}}
 
-    def _door(self) -> Connection:
+    @property
+    def connection(self) -> Connection:
+        """Where expressions are evaluated."""
         if self._connection is None:
             self._connection = connect(threads=1)
         return self._connection
@@ -383,7 +419,7 @@ class ReplaySession:
             declared = self.config.values.get("counterfactuals")
             if isinstance(declared, Mapping):
                 logic = constrained(logic, declared)
-            bound = bind(logic, list(self.decision.features), self.values, self._door())
+            bound = bind(logic, list(self.decision.features), self.values, self.connection)
             if not self.decision.model:
                 bound = bound.without_unused_models()
             return bound, []
