@@ -34,10 +34,10 @@ _REFUSED = (
     (b"<?xml", "the file is XML (PMML?), which nothing here can run", ""),
 )
 
-#: Pickles of the old text protocols, which have no mark: a class, a list, a tuple or a dictionary.
+#: Pickles of the first two protocols, which have no mark: a class, an object, a list, a dictionary
+#: or a tuple, of which the first item may come first.
 _OLD_PICKLE = re.compile(
-    rb"\(?(c[\w.]+\n[\w.]+\n|\(i[\w.]+\n[\w.]+\n|\([ldt]p\d+\n|[\]}]q\0|\((lp|dp|tp)\d+\n)"
-    rb"|[lt]p\d+\n|\((I|F|V|S')[^\n]*\n"
+    rb"\(*c[\w.]+\n[\w.]+\n|\(i[\w.]+\n[\w.]+\n|\([ldt]p\d+\n|[\]}]q\0|\([IFVS][^\n]*\n"
 )
 
 #: Top-level fields of ONNX's ModelProto by tag; those of length-delimited ones end in 2.

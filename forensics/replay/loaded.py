@@ -158,10 +158,14 @@ class LoadedModel:
         }
 
     def row(self) -> list[float]:
-        """The recorded features as an :class:`Ensemble` compares them; NaN for unknown texts."""
+        """The recorded features as an :class:`Ensemble` compares them.
+
+        A text that the model does not know has the code after all those that it knows.
+        """
         codes, row = self.codes(), self._row.tolist()
         for at, text in self._texts.items():
-            row[at] = codes.get(self.names[at], {}).get(text, float("nan"))
+            known = codes.get(self.names[at], {})
+            row[at] = known.get(text, float(len(known)))
         return row
 
     def compute(self, frame: Frame) -> None:

@@ -58,7 +58,11 @@ def recorded_value(decision: Decision, logic: Logic, step: Step) -> Any:
         return decision.outcome
     if step.id == logic.score:
         return decision.score
-    outputs = step_outputs(recorded_step(decision, step))
+    return value_said(step_outputs(recorded_step(decision, step)))
+
+
+def value_said(outputs: Mapping[str, Any]) -> Any:
+    """The value among a recorded step's outputs; None where there is none."""
     return next((outputs[key] for key in _KEYS if outputs.get(key) is not None), None)
 
 

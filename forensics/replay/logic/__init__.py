@@ -21,7 +21,7 @@ step called ``score`` and one table.
 
 from forensics.replay.logic.nouns import EngineUse, Lever, Logic, ModelUse, Rule, Step
 from forensics.replay.logic.read import constrained, read_logic
-from forensics.replay.logic.run import Answer, BoundLogic, bind
+from forensics.replay.logic.run import Answer, BoundLogic, as_outcome, bind
 
 __all__ = [
     "Answer",
@@ -32,6 +32,7 @@ __all__ = [
     "ModelUse",
     "Rule",
     "Step",
+    "as_outcome",
     "bind",
     "constrained",
     "read_logic",

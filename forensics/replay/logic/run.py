@@ -285,16 +285,23 @@ def _mask(step: Step) -> str | None:
 def _coded(values: Any) -> Coded:
     """Any column, by its different values."""
     if hasattr(values, "dictionary_encode"):
-        encoded = values.dictionary_encode().combine_chunks()
-        codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
-        return Coded([*encoded.dictionary.to_pylist(), None], codes)
+        encoded = values.dictionary_encode()
+        if hasattr(encoded, "combine_chunks"):
+            encoded = encoded.combine_chunks()
+        from forensics.lake.arrow import places
+
+        return Coded([*encoded.dictionary.to_pylist(), None], places(encoded))
     labels: dict[Any, int] = {}
     codes = [labels.setdefault(value, len(labels)) for value in values]
     return Coded(list(labels), codes)
 
 
 def _plain(codes: Any) -> Any:
-    return codes.to_numpy() if hasattr(codes, "to_numpy") else codes
+    if not hasattr(codes, "null_count"):
+        return codes
+    from forensics.lake.arrow import numbers
+
+    return numbers(codes)
 
 
 def as_outcome(value: Any) -> str | None:

@@ -101,7 +101,8 @@ class CatBoostRuntime(Runtime):
             "texts": sorted({**file.categories, **file.texts}),
             "classes": classes,
             "link": self._link,
-            "kinds": KINDS,
+            # Of a mean with its uncertainty, the library gives contributions to the mean alone.
+            "kinds": KINDS[:2] if self._objective == "RMSEWithUncertainty" else KINDS,
             "categories": {},
             "categorical": [],
         }

@@ -54,6 +54,8 @@ _MAPS = re.compile(r"seq\(map\((int64|string),\s*tensor\((float|double)\)\)\)")
 class OnnxRuntime(Runtime):
     """A model that answers each row by itself; what needs more than a row of features is refused.
 
+    Where a model takes a fixed number of rows at once, the rest is filled up, in two ways.
+
     A model that multiplies matrices is run row by row, as a service that decides one at a time.
     Where a label and one number for each of two classes come out, the value is that of the second.
     """
@@ -120,15 +122,35 @@ class OnnxRuntime(Runtime):
             raise ModelRefusedError(f"an ONNX model gives no {kind}")
         if trees:
             raise ModelRefusedError("an ONNX model cannot be run with some of its trees")
-        batch = self._inputs.batch
-        if batch and count % batch:
-            raise ModelRefusedError(f"the model takes exactly {batch} rows at once, not {count}")
-        feeds = self._inputs.feeds(as_matrix(rows, count), texts)
+        matrix = as_matrix(rows, count)
+        short = -count % (self._inputs.batch or 1)
+        if not short:
+            return self._values(matrix, texts, threads)
+        # Filled up with copies of the last row, and with a row that differs from it everywhere.
+        copies = matrix[-1:].repeat(short, axis=0)
+        others = (copies == 0).astype(matrix.dtype)
+        others[:, self._inputs.texts] = 0
+        size = count * self._output.outputs * array(self._output.dtype).itemsize
+        found = [
+            self._values(numpy.concatenate([matrix, rest]), texts, threads)
+            for rest in (copies, others)
+        ]
+        if found[0][:size] != found[1][:size]:
+            raise ModelRefusedError(
+                f"the model takes {self._inputs.batch} rows at once, and its answer to one depends"
+                " on the others"
+            )
+        return found[0][:size]
+
+    def _values(self, matrix: Any, texts: Mapping[int, Sequence[str]], threads: int) -> bytes:
+        count = len(matrix)
+        feeds = self._inputs.feeds(matrix, texts)
         share = -(-count // threads)
         share += -share % (self._step or 1)
         parts = [(feeds, at, min(at + share, count)) for at in range(0, count, share)]
         if len(parts) == 1:
-            return self._numbers(*parts[0]).tobytes()
+            values: bytes = self._numbers(*parts[0]).tobytes()
+            return values
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(len(parts)) as pool:

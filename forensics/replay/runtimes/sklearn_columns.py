@@ -35,7 +35,11 @@ class Columns(NamedTuple):
 def trace(estimator: Any) -> Columns:
     """How the features of a fitted estimator reach its last step."""
     texts: dict[int, float | None] = {}
-    origins = _after(estimator, list(range(estimator.n_features_in_)), texts)
+    origins: list[int] | None = list(range(estimator.n_features_in_))
+    while type(estimator).__name__ == "Pipeline":
+        for _, step in estimator.steps[:-1]:
+            origins = _after(step, origins, texts)
+        estimator = estimator.steps[-1][1]
     return Columns(None if origins is None else tuple(origins), texts)
 
 
@@ -47,7 +51,7 @@ def last(estimator: Any) -> Any:
 
 
 def _after(step: Any, inputs: list[int] | None, texts: dict[int, float | None]) -> Any:
-    """Origins of the columns that ``step`` answers, or that its last estimator is given."""
+    """Origins of the columns that ``step`` answers, given those of its inputs."""
     kind = type(step).__name__
     if inputs is None or step is None or kind == "str":  # passthrough, as old versions keep it
         return inputs
@@ -57,10 +61,6 @@ def _after(step: Any, inputs: list[int] | None, texts: dict[int, float | None]) 
         return inputs
     if kind == "ColumnTransformer":
         return _of_columns(step, inputs, texts)
-    preprocessor = getattr(step, "_preprocessor", None)  # of histogram gradient boosting
-    if preprocessor is not None:
-        _after(preprocessor, inputs, texts)
-        return inputs
     if kind in _ENCODERS:
         _learn(step, inputs, texts)
     if kind == "OneHotEncoder":
@@ -71,7 +71,7 @@ def _after(step: Any, inputs: list[int] | None, texts: dict[int, float | None]) 
         return [at for at, kept in zip(inputs, step.get_support(), strict=True) if kept]
     if kind == "TargetEncoder":
         return inputs if getattr(step, "target_type_", "") != "multiclass" else None
-    return inputs if kind in _ONE_TO_ONE or not hasattr(step, "transform") else None
+    return inputs if kind in _ONE_TO_ONE else None
 
 
 def _of_columns(step: Any, inputs: list[int], texts: dict[int, float | None]) -> list[int] | None:

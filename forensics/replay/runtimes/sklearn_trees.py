@@ -72,8 +72,6 @@ def unfold(model: Any) -> tuple[dict[str, Any], list[array[Any]]]:
                 _add_tree(nodes, output, tree.tree_, leaves)
         base = _beginning(model)
     elif kind in _HISTOGRAM:
-        if getattr(model, "_preprocessor", None) is not None:  # it moves columns, too
-            raise ModelRefusedError("the model splits categories, not numbers alone")
         if any(_splits_sets(predictor) for stage in model._predictors for predictor in stage):
             raise ModelRefusedError("the model splits categories, not numbers alone")
         for predictors in model._predictors:
@@ -99,11 +97,11 @@ def check(estimator: Any) -> None:
             tree = owner.tree_
             leaf = tree.children_left == -1
             _check_nodes(tree.children_left, tree.children_right, tree.feature, leaf, owner)
-        if kind in (*_FORESTS, *_BOOSTED):
+        if kind in (*_FORESTS, *_BOOSTED) and hasattr(owner, "estimators_"):
             for tree in numpy.ravel(owner.estimators_):
                 if tree.n_features_in_ != owner.n_features_in_:
                     raise _damaged(kind)
-        if kind in _HISTOGRAM:
+        if kind in _HISTOGRAM and hasattr(owner, "_predictors"):
             for predictor in (each for stage in owner._predictors for each in stage):
                 nodes = predictor.nodes
                 leaf = nodes["is_leaf"] != 0

@@ -63,6 +63,7 @@ _ROW_TYPES = _names(
     """
     sklearn.calibration: CalibratedClassifierCV _CalibratedClassifier _SigmoidCalibration
     sklearn.compose._column_transformer: ColumnTransformer _RemainderColsList
+    sklearn.compose._column_transformer: make_column_selector
     sklearn.compose._target: TransformedTargetRegressor
     sklearn.dummy: DummyClassifier DummyRegressor
     sklearn.ensemble._bagging: BaggingClassifier BaggingRegressor
@@ -117,6 +118,9 @@ _LOSSES = _names(
     sklearn._loss._loss: CyAbsoluteError CyExponentialLoss CyHalfBinomialLoss CyHalfGammaLoss
     sklearn._loss._loss: CyHalfMultinomialLoss CyHalfPoissonLoss CyHalfSquaredError
     sklearn._loss._loss: CyHalfTweedieLoss CyHalfTweedieLossIdentity CyHuberLoss CyPinballLoss
+    _loss: CyAbsoluteError CyExponentialLoss CyHalfBinomialLoss CyHalfGammaLoss
+    _loss: CyHalfMultinomialLoss CyHalfPoissonLoss CyHalfSquaredError
+    _loss: CyHalfTweedieLoss CyHalfTweedieLossIdentity CyHuberLoss CyPinballLoss
     sklearn.linear_model._sgd_fast: EpsilonInsensitive Hinge Huber Log ModifiedHuber SquaredHinge
     sklearn.linear_model._sgd_fast: SquaredEpsilonInsensitive SquaredLoss
     """
@@ -145,7 +149,8 @@ _ALLOWED: dict[str, frozenset[str] | None] = {
     "SliceNode": frozenset({"builtins.slice"}),
     "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
     "TupleNode": frozenset({"builtins.tuple"}),
-    "TypeNode": _SCALARS | _names("builtins: bool dict float int list str tuple"),
+    "TypeNode": _SCALARS
+    | _names("builtins: bool dict float int list object str tuple\nnumpy: number"),
 }
 
 #: Types that skops does not trust by itself: their arrays are checked by

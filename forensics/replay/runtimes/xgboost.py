@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+#: Since this version leaves that are vectors are kept otherwise, and the earlier form not read.
+_NEW_VECTORS = (3, 2, 0)
 _TYPES = {"value": 0, "margin": 1, "contributions": 2}
 
 
@@ -39,6 +41,12 @@ class XGBoostRuntime(Runtime):
                 f"runtime older than the model: the file was written by xgboost"
                 f" {_dotted(file.version)}, here is xgboost {_dotted(self._version)}",
                 f"Install xgboost {_dotted(file.version)} or later.",
+            )
+        if file.has_early_vectors and self._version >= _NEW_VECTORS:
+            raise ModelRefusedError(
+                f"its leaves are vectors as xgboost {_dotted(file.version)} writes them, on which"
+                f" xgboost {_dotted(self._version)} crashes",
+                f"Install xgboost {_dotted(file.version)}.",
             )
         self._threads = 0
         self._booster = ctypes.c_void_p()

@@ -97,6 +97,8 @@ class XGBoostFile:
         #: By feature, the categories in the order of their codes; empty before XGBoost 3.1.
         self.categories: dict[int, list[Any]] = {}
         self._trees: list[Any] = []
+        #: Numbers that a leaf adds, each to another output, where more than one.
+        self._leaf_size = 1
         self._rounds_end: list[int] = []
         self._weights: list[float] = []
         if self.kind == "gblinear":
@@ -132,10 +134,14 @@ class XGBoostFile:
             if len(column["values"]) or len(column.get("offsets", ())):
                 self.categories[at] = _categories(column)
         sizes = {int(tree["tree_param"].get("size_leaf_vector", 1)) for tree in self._trees}
-        #: Numbers that a leaf adds, each to another output, where more than one.
         self._leaf_size = max(sizes, default=1)
         if self._leaf_size > 1 and sizes != {self.outputs}:
             raise ValueError("the leaves are of different sizes")
+
+    @property
+    def has_early_vectors(self) -> bool:
+        """Whether leaves are vectors in the form that XGBoost wrote before 3.2."""
+        return self._leaf_size > 1 and "leaf_weights" not in self._trees[0]
 
     @property
     def rounds(self) -> int:
@@ -152,7 +158,7 @@ class XGBoostFile:
         """What can be asked of the library."""
         if self.objective == "multi:softmax":  # its value is the class, one number a row
             return ("value",)
-        if self._trees and self._leaf_size > 1:  # it has no contributions for those
+        if self._leaf_size > 1:  # it has no contributions for those
             return ("value", "margin")
         return KINDS
 
@@ -232,11 +238,6 @@ class XGBoostFile:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelRefusedError(f"its trees are damaged: {error}") from error
         return found
-
-    @property
-    def leaf_size(self) -> int:
-        """Numbers that a leaf adds."""
-        return self._leaf_size
 
     def _base_margins(self) -> list[float]:
         base = self._base * self.outputs if len(self._base) == 1 else self._base

@@ -88,8 +88,11 @@ def test_describes_names_versions_and_exact_cut_points(service: Any, form: str) 
         assert list(cuts) == sorted(expected)
 
 
-def test_the_child_loads_no_model_package_and_no_site_packages(service: Any) -> None:
-    code = process.START.replace("main(a[2]", "m=main;print(sorted(sys.modules));#")
+@pytest.mark.parametrize("runtime", ["xgboost", "lightgbm", "linear"])
+def test_the_child_loads_no_model_package_and_no_site_packages(runtime: str) -> None:
+    """Each of these would cost more time than the model."""
+    load = f"main;import forensics.replay.runtimes.{runtime};print(sorted(sys.modules));#"
+    code = process.START.replace("main(a[2]", load)
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code, process.ROOT],
         capture_output=True,
@@ -97,8 +100,9 @@ def test_the_child_loads_no_model_package_and_no_site_packages(service: Any) -> 
         check=True,
     )
     loaded = set(done.stdout.replace("'", "").strip("[]\n").split(", "))
-    assert "forensics.replay.worker" in loaded
-    assert not loaded & {"xgboost", "numpy", "duckdb", "site", "typing", "dataclasses", "pathlib"}
+    assert f"forensics.replay.runtimes.{runtime}" in loaded
+    heavy = {"numpy", "duckdb", "site", "typing", "dataclasses", "inspect", "pathlib", "subprocess"}
+    assert not loaded & {"xgboost", "lightgbm", *heavy}
 
 
 def _json_model(service: Any, tmp_path: Path, change: Any) -> Path:

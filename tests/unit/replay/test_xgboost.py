@@ -421,6 +421,20 @@ def test_dropout_without_its_weights_is_refused(tmp_path: Path) -> None:
     assert "number of weights" in _refusal(tmp_path, json.dumps(document).encode())
 
 
+def test_vector_leaves_of_earlier_versions_are_refused_where_the_library_would_crash(
+    tmp_path: Path,
+) -> None:
+    options = {**QUIET, "multi_strategy": "multi_output_tree", "tree_method": "hist"}
+    booster = xgb.train(options, xgb.DMatrix(ROWS, np.column_stack([SIGNAL, -SIGNAL])), 2)
+    document = json.loads(booster.save_raw("json"))
+    document["version"] = [3, 1, 3]
+    for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
+        del tree["leaf_weights"]
+    text = _refusal(tmp_path, json.dumps(document).encode())
+    assert "leaves are vectors" in text
+    assert "Install xgboost 3.1.3" in text
+
+
 def test_a_booster_that_is_not_known_is_refused(tmp_path: Path) -> None:
     document = _document(tmp_path)
     document["learner"]["gradient_booster"]["name"] = "gbforest"

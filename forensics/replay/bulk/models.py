@@ -1,0 +1,126 @@
+"""Running models on the rows of a batch: their features as a matrix, their answers as a column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forensics.errors import ReplayError
+from forensics.lake.arrow import numbers
+from forensics.lake.batches import Batch
+from forensics.lake.frames import Frame
+from forensics.replay.bulk.plan import BulkWorkers, PlannedModel
+from forensics.replay.bulk.scores import EXACT, Scores
+from forensics.replay.loaded import as_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Longs = NDArray[np.int64]
+    Values = NDArray[np.float32] | NDArray[np.float64]
+
+#: Bytes of a matrix: more is asked in several messages.
+_MATRIX_BYTES = 32 << 20
+_TYPES: dict[str, type[np.floating[Any]]] = {"f": np.float32, "d": np.float64}
+
+
+class ModelRuns:
+    """The models of one thread, run on one batch after another."""
+
+    def __init__(self, workers: BulkWorkers) -> None:
+        self._workers = workers
+
+    def values(
+        self,
+        model: PlannedModel,
+        batch: Batch,
+        rows: Longs | None,
+        scores: Scores,
+        frame: Frame | None = None,
+    ) -> Values:
+        """The model's answer to each of ``rows`` of a batch.
+
+        Services that stop early use the best iteration, others all: where that gives the recorded
+        bytes and all rounds do not, it is taken for the row.
+
+        Args:
+            model: what to run.
+            batch: with the model's features loaded.
+            rows: which rows; all where None.
+            scores: the recorded ones.
+            frame: has the features that the decision logic computes.
+
+        Raises:
+            ReplayError: when the model fails.
+        """
+        found = self._asked(model, batch, rows, 0, frame)
+        if model.early_rounds:
+            apart = np.flatnonzero(scores.closeness(found, rows) != EXACT)
+            if len(apart):
+                some = apart if rows is None else rows[apart]
+                early = self._asked(model, batch, some, model.early_rounds, frame, apart)
+                same = scores.closeness(early, some) == EXACT
+                found[apart[same]] = early[same]
+        return found
+
+    def _asked(
+        self,
+        model: PlannedModel,
+        batch: Batch,
+        rows: Longs | None,
+        trees: int,
+        frame: Frame | None,
+        of_frame: Longs | None = None,
+    ) -> Values:
+        """The model's answers by its first ``trees`` rounds; ``of_frame`` are the frame's rows."""
+        description = model.description
+        kind = _TYPES[description.dtype]
+        matrix = batch.matrix(model.names, kind)
+        if rows is not None:
+            matrix = matrix[rows]
+        elif model.use.features or description.texts:
+            matrix = matrix.copy()
+        count = len(matrix)
+        texts: dict[int, list[str]] = {}
+        for at, name in enumerate(model.names):
+            if name in model.use.features:
+                assert frame is not None
+                computed = _column(frame.column(model.use.column(name)))
+                with np.errstate(over="ignore"):
+                    matrix[:, at] = computed if of_frame is None else computed[of_frame]
+            elif at in description.texts:
+                matrix[:, at], texts[at] = _coded(batch, name, rows)
+        step = max(1, _MATRIX_BYTES // (matrix.itemsize * max(1, description.width)))
+        parts = []
+        for start in range(0, count, step):
+            worker = self._workers.borrow(model.path)
+            part = matrix[start : start + step]
+            (answer,) = worker.predict(
+                part.reshape(-1), len(part), kinds=(model.use.kind,), trees=trees, texts=texts
+            )
+            parts.append(np.frombuffer(answer, _TYPES[description.score_dtype]))
+        if not parts:
+            return np.zeros(0, kind)
+        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        outputs = description.outputs
+        return found.reshape(-1, outputs)[:, model.output] if outputs > 1 else found
+
+
+def _column(column: Any) -> NDArray[np.float64]:
+    """A computed feature as a model sees it, NaN where it is null."""
+    if hasattr(column, "null_count"):
+        if "string" in str(column.type):
+            raise ReplayError("A step gives a model text where it needs a number.")
+        found: NDArray[np.float64] = numbers(column.cast("float64", safe=False))
+        return found
+    return np.array([np.nan if value is None else value for value in column], np.float64)
+
+
+def _coded(batch: Batch, name: str, rows: Longs | None) -> tuple[NDArray[np.float64], list[str]]:
+    """A feature that is given as text: places of the texts, NaN where there is none, and these."""
+    rows_: Longs = np.arange(batch.rows) if rows is None else rows
+    places, values = batch.different(name, rows_)
+    codes = places.astype(np.float64)
+    codes[places < 0] = np.nan
+    return codes, [as_text(value) for value in values]
