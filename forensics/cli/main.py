@@ -19,9 +19,12 @@ COMMANDS = {
     "ingest": "ingest",
     "compact": "compact",
     "trace": "trace",
+    "replay": "replay",
+    "explain": "explain",
     "find": "find",
     "as-of": "as_of",
     "diff": "diff",
+    "model": "model",
     "demo": "demo",
 }
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,14 @@ from forensics.lake.read import from_micros
 from forensics.lake.snapshot import Location, Snapshot
 from forensics.lake.summaries import in_use
 from forensics.records.replay import Verdict
+from forensics.replay.bulk.census import Census, count
 from forensics.replay.bulk.common import Common, in_common
 from forensics.replay.bulk.engine import Engine
 from forensics.replay.bulk.kinds import Kind
-from forensics.replay.bulk.run import Progress, Threads, Window, tasks
-from forensics.replay.bulk.segment import (
-    LISTED,
-    SegmentReplay,
-    SegmentReplayer,
-    SegmentTask,
-    Told,
-)
+from forensics.replay.bulk.run import Progress, Threads, Window, files, tasks
+from forensics.replay.bulk.segment import LISTED, SegmentReplay, SegmentReplayer
 from forensics.replay.bulk.tally import Group, Tally
+from forensics.replay.bulk.task import SegmentTask, Told
 from forensics.replay.client import Workers
 from forensics.replay.replay import replay_session
 from forensics.replay.session import ReplaySession
@@ -105,7 +102,6 @@ class BulkReplay:
     verdicts: Mapping[Verdict, int]
     diverging: tuple[Diverging, ...]
     missing: Diverging | None
-    hours: Mapping[int, int]
 
     @property
     def is_exact(self) -> bool:
@@ -151,10 +147,10 @@ def replay_window(
     """
     tally = Tally()
 
-    def make(engine: Engine) -> Callable[[SegmentTask, Told], SegmentReplay]:
+    def replays(engine: Engine) -> Callable[[SegmentTask, Told], SegmentReplay]:
         return SegmentReplayer(engine).replay
 
-    threads = Threads(snapshot, window, make, workers)
+    threads = Threads(snapshot, window, replays, workers)
     todo = tasks(snapshot, window, listed=export is not None, workers=threads.count)
     with nullcontext() if export is None else RowWriter(export, LISTED) as writer:
         for part in threads.run(todo, progress):
@@ -163,7 +159,24 @@ def replay_window(
                 writer.write(part.rows)
     if not tally.count:
         raise empty(window)
-    return _answer(snapshot, window, tally)
+    census = Census()
+    if tally.kinds:
+        census = census_of(snapshot, window, workers)
+        tally.names = names_of(snapshot, window, tally)
+    return _answer(snapshot, window, tally, census)
+
+
+def census_of(snapshot: Snapshot, window: Window, workers: int | None = None) -> Census:
+    """What the decisions of a window are like; see :func:`replay_window`."""
+
+    def counts(engine: Engine) -> Callable[[SegmentTask, Told], Census]:
+        return partial(count, engine)
+
+    found = Census()
+    threads = Threads(snapshot, window, counts, workers)
+    for part in threads.run(tasks(snapshot, window, workers=threads.count)):
+        found.add(part)
+    return found
 
 
 def empty(window: Window) -> NotFoundError:
@@ -178,8 +191,7 @@ def empty(window: Window) -> NotFoundError:
     )
 
 
-def _answer(snapshot: Snapshot, window: Window, tally: Tally) -> BulkReplay:
-    tally.names = names_of(snapshot, window, tally)
+def _answer(snapshot: Snapshot, window: Window, tally: Tally, census: Census) -> BulkReplay:
     verdicts: Counter[Verdict] = Counter(dict.fromkeys(VERDICTS, 0))
     verdicts["bit_exact"] = tally.exact
     by_step: dict[str, list[tuple[Kind, Group]]] = {}
@@ -189,7 +201,10 @@ def _answer(snapshot: Snapshot, window: Window, tally: Tally) -> BulkReplay:
             by_step.setdefault(kind.step, []).append((kind, group))
     workers = Workers()
     try:
-        found = [_step(snapshot, window, tally, workers, step, of) for step, of in by_step.items()]
+        found = [
+            _step(snapshot, window, tally, census, workers, step, of)
+            for step, of in by_step.items()
+        ]
     finally:
         workers.close()
     found.sort(key=lambda one: -one.count)
@@ -199,7 +214,6 @@ def _answer(snapshot: Snapshot, window: Window, tally: Tally) -> BulkReplay:
         verdicts=dict(verdicts),
         diverging=tuple(one for one in found if one.step),
         missing=next((one for one in found if not one.step), None),
-        hours=dict(sorted(tally.hours.items())),
     )
 
 
@@ -207,6 +221,7 @@ def _step(
     snapshot: Snapshot,
     window: Window,
     tally: Tally,
+    census: Census,
     workers: Workers,
     step: str,
     kinds: list[tuple[Kind, Group]],
@@ -227,7 +242,7 @@ def _step(
         verdicts=dict(verdicts),
         first_us=whole.first_us,
         last_us=whole.last_us,
-        common=tuple(in_common(whole, tally)),
+        common=tuple(in_common(whole, tally, census)),
         ways=tuple(ways),
         more=max(0, len(kinds) - _WAYS_MAX),
     )
@@ -264,7 +279,7 @@ def _way(
 def names_of(snapshot: Snapshot, window: Window, tally: Tally) -> dict[str, str]:
     """How models and configurations are called, by digest: in the window, else before it."""
     found: dict[str, str] = {}
-    last = 3_600_000_000 * (max(tally.hours) + 1)
+    last = max(file.last_us for file in files(snapshot, window))
     for usage in in_use(snapshot, until_us=last, point=window.decision_point):
         if usage.digest is None or usage.kind not in ("model", "config"):
             continue

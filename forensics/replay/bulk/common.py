@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from forensics.lake.read import from_micros
+from forensics.replay.bulk.census import Census
 from forensics.replay.bulk.tally import OTHERS, Group, Tally
 
 #: A value is said where this share of the group has it, and so much more than of the window.
@@ -48,14 +49,14 @@ class Common:
         }
 
 
-def in_common(group: Group, window: Tally) -> list[Common]:
+def in_common(group: Group, window: Tally, census: Census) -> list[Common]:
     """What stands out most among the decisions of a group, clearest first.
 
     Of each attribute the value is taken whose share in the group exceeds that in the window most.
     """
-    found = [_when(group, window)]
+    found = [_when(group, window.count, census)]
     for attribute, values in group.attributes.items():
-        every = window.attributes.get(attribute, {})
+        every = (window.attributes | census.attributes).get(attribute, {})
         best = max(
             (
                 Common(attribute, named(value, window), count, group.count, every.get(value, count),
@@ -94,16 +95,16 @@ def share_words(part: int, whole: int) -> str:
     return f"{percent:.0f} %"
 
 
-def _when(group: Group, window: Tally) -> Common | None:
+def _when(group: Group, window: int, census: Census) -> Common | None:
     """The time from the first to the last of a group, and how much of the window lies in it."""
     if group.count < 2:
         return None
     first, last = group.first_us // _HOUR_US, group.last_us // _HOUR_US
-    inside = sum(count for hour, count in window.hours.items() if first <= hour <= last)
+    inside = sum(count for hour, count in census.hours.items() if first <= hour <= last)
     since, until = from_micros(group.first_us), from_micros(group.last_us)
     words = f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC"
     inside = max(inside, group.count)
-    return Common("time", words, group.count, group.count, inside, window.count)
+    return Common("time", words, group.count, group.count, inside, window)
 
 
 def _excess(common: Common) -> float:

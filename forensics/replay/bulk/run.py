@@ -20,7 +20,7 @@ from forensics.lake.catalog import DataFile
 from forensics.lake.read import to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.replay.bulk.engine import Engine, Stopped
-from forensics.replay.bulk.segment import SegmentTask, Told
+from forensics.replay.bulk.task import SegmentTask, Told
 
 R = TypeVar("R")
 #: Parts that each worker is to get at least, where there is enough to be shared out.
@@ -69,8 +69,6 @@ def tasks(
         point=window.decision_point,
         file="",
         types=snapshot.tables[table].features,
-        since_us=to_micros(window.since) if window.since else None,
-        until_us=to_micros(window.until) if window.until else None,
         where=window.where,
         listed=listed,
     )
@@ -80,7 +78,7 @@ def tasks(
     rows = min(BATCH_ROWS, max(BATCH_ROWS // 8, share))
     reader = DataReader()
     for file in found:
-        task = replace(whole, file=file.name)
+        task = _within(replace(whole, file=file.name), file, window)
         if file.rows <= rows * 3 // 2:
             yield task
             continue
@@ -92,6 +90,17 @@ def tasks(
                 yield replace(task, first=first, end=at + 1)
                 count, first = 0, at + 1
     reader.close()
+
+
+def _within(task: SegmentTask, file: DataFile, window: Window) -> SegmentTask:
+    """The task with the ends of the window that lie within the file."""
+    since = to_micros(window.since) if window.since else None
+    until = to_micros(window.until) if window.until else None
+    return replace(
+        task,
+        since_us=since if since is not None and file.first_us < since else None,
+        until_us=until if until is not None and file.last_us >= until else None,
+    )
 
 
 def files(snapshot: Snapshot, window: Window) -> list[DataFile]:

@@ -54,13 +54,12 @@ class Group:
 class Tally:
     """Counts over any number of decisions.
 
-    ``hours`` counts by hours since 1970, ``attributes`` the values of all decisions, ``kinds`` are
-    the groups of decisions that did not replay bit by bit, and ``exact`` counts the others.
-    ``names`` is how decisions call the models and configurations that they name by digest.
+    ``attributes`` counts the values of all decisions, ``kinds`` are the groups of decisions that
+    did not replay bit by bit, and ``exact`` counts the others. ``names`` is how decisions call the
+    models and configurations that they name by digest.
     """
 
     exact: int = 0
-    hours: Counter[int] = field(default_factory=Counter)
     attributes: dict[str, Values] = field(default_factory=dict)
     kinds: dict[Kind, Group] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -73,7 +72,6 @@ class Tally:
     def add(self, other: Tally) -> None:
         """Count another's decisions too."""
         self.exact += other.exact
-        self.hours.update(other.hours)
         add_values(self.attributes, other.attributes)
         self.names |= other.names
         for kind, group in other.kinds.items():

@@ -191,14 +191,13 @@ class OnnxRuntime(Runtime):
                 f" opsets {opsets}; onnxruntime {self._version} knows {what} {newest[1]}",
                 "Install a later onnxruntime, or export the model for an earlier opset.",
             )
-        text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S* failed:", "", text)
-        return ModelRefusedError(f"onnxruntime {self._version} refused it: {brief(text)}")
+        return ModelRefusedError(f"onnxruntime {self._version} refused it: {_plain(text)}")
 
     def _run(self, feeds: dict[str, Any]) -> Any:
         try:
             (answer,) = self._session.run([self._output.name], feeds)
         except _ERRORS as error:
-            raise ModelRefusedError(f"onnxruntime {self._version}: {brief(error)}") from error
+            raise ModelRefusedError(f"onnxruntime {self._version}: {_plain(error)}") from error
         return answer
 
     def _probe(self) -> None:
@@ -395,6 +394,11 @@ def _names(file: OnnxFile, width: int | None) -> list[str]:
     if not isinstance(names, list) or (width is not None and len(names) != width):
         raise ModelRefusedError(f"its metadata names other features than it takes: {text[:80]}")
     return [str(name).strip() for name in names]
+
+
+def _plain(error: object) -> str:
+    """What ONNX Runtime says, without its own numbers for it."""
+    return brief(re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error)))
 
 
 def _predicts(operator: str) -> bool:

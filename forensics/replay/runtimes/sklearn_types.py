@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
@@ -161,7 +162,10 @@ TRUSTED = tuple(
 )  # fmt: skip
 
 
-_UNREADABLE = (BadZipFile, KeyError, NotImplementedError, OSError, RecursionError, ValueError)
+_UNREADABLE = (
+    BadZipFile, EOFError, KeyError, NotImplementedError, OSError, RecursionError, RuntimeError,
+    ValueError, zlib.error,
+)  # fmt: skip
 
 
 class Schema(NamedTuple):

@@ -21,7 +21,10 @@ from ensembles import margins
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.discriminant_analysis import (
+    LinearDiscriminantAnalysis,
+    QuadraticDiscriminantAnalysis,
+)
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingRegressor,
@@ -289,6 +292,27 @@ def test_a_missing_value_that_the_estimator_does_not_take_is_refused(tmp_path: P
     path = saved(fitted(LogisticRegression(), ROWS, TWO), tmp_path)
     with pytest.raises(ModelRefusedError, match="Input X contains NaN"):
         ask(path, HOLES)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LogisticRegression(),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        make_pipeline(PCA(4), Ridge()),
+        MLPClassifier(max_iter=3, random_state=0),
+        QuadraticDiscriminantAnalysis(),
+    ],
+    ids=_id,
+)
+def test_each_of_many_rows_has_the_answer_that_it_has_alone(tmp_path: Path, model: Any) -> None:
+    rows = RANDOM.normal(size=(900, 30))
+    model = fitted(model, rows, (rows[:, 0] > 0).astype(int))
+    loaded = Loaded(saved(model, tmp_path))
+    many = loaded.predict(rows)
+    alone = [loaded.predict(rows[at : at + 1]) for at in range(len(rows))]
+    assert many.tobytes() == np.concatenate(alone).tobytes()
+    assert many[:, :, 0].tobytes() == expected(model, rows).tobytes()
 
 
 # Pipelines over named columns.

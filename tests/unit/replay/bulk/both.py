@@ -11,7 +11,7 @@ from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.snapshot import Location, take
 from forensics.replay.bulk.engine import Engine
 from forensics.replay.bulk.judge import Judge
-from forensics.replay.bulk.segment import SegmentTask, asked_for
+from forensics.replay.bulk.task import SegmentTask, asked_for
 from forensics.replay.client import Workers
 from forensics.replay.replay import replay_session
 from forensics.replay.session import ReplaySession
