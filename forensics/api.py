@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from forensics.explain.explanation import Explanation
+    from forensics.explain.stored import Window
     from forensics.ingest.interface import Options
     from forensics.ingest.run import Report
     from forensics.lake.compact import Compaction
     from forensics.reconstruct.as_of import State
     from forensics.reconstruct.diff import Diff
+    from forensics.replay.bulk.answer import BulkReplay
+    from forensics.replay.bulk.run import Window as Window_
     from forensics.replay.client import Workers
 
 
@@ -91,6 +95,25 @@ def instant(time: datetime | str) -> datetime:
     return read.replace(tzinfo=UTC) if read.tzinfo is None else read
 
 
+def _exact(runtime: str | None, version: str | None) -> Path:
+    from forensics.replay.environments import exact_environment, requirements
+
+    return exact_environment(requirements(runtime, version))
+
+
+def _window(
+    decision_point: str,
+    since: datetime | str | None,
+    until: datetime | str | None,
+    where: str | None,
+    limit: int | None,
+) -> Window_:
+    from forensics.replay.bulk.run import Window
+
+    start, end = (None if time is None else instant(time) for time in (since, until))
+    return Window(decision_point, start, end, where, limit)
+
+
 class Lake:
     """The evidence in one folder. Every question sees the newest committed state.
 
@@ -112,9 +135,21 @@ class Lake:
         return self._last
 
     def trace(
-        self, identifier: str, *, replay: bool = True, counterfactuals: int = 3
+        self,
+        identifier: str,
+        *,
+        replay: bool = True,
+        counterfactuals: int = 3,
+        exact_runtime: bool = False,
     ) -> list[Reconstruction]:
         """All decisions that a request id or decision id names, reconstructed, oldest first.
+
+        Args:
+            identifier: the id.
+            replay: run the recorded artifacts again.
+            counterfactuals: how many to look for.
+            exact_runtime: run models with the recorded versions of their libraries, which are
+                installed in a cache of their own where that has not been done yet.
 
         Raises:
             NotFoundError: when there is none; it names the nearest ids.
@@ -131,6 +166,128 @@ class Lake:
             replay=replay,
             counterfactuals=counterfactuals,
             workers=self._workers,
+            environment=_exact if exact_runtime else None,
+        )
+
+    def explain(
+        self,
+        identifier: str,
+        *,
+        background: str | None = None,
+        interventional: bool = False,
+        reasons: bool = False,
+        templates: str | PathLike[str] | None = None,
+        reference: str | None = None,
+        adverse: Iterable[str] = (),
+        counterfactuals: int = 1,
+    ) -> list[Explanation]:
+        """All decisions that a request id or decision id names, explained, oldest first.
+
+        Args:
+            identifier: the id.
+            background: rows to compare with: a digest in the lake, or a file.
+            interventional: compare with the background whatever the model.
+            reasons: find the principal reasons too.
+            templates: a ``reasons.toml`` with the words for them.
+            reference: the population that reasons are relative to: a digest in the lake, or a file;
+                else the one that the templates name.
+            adverse: outcomes for which reasons are given; else those that the templates name.
+            counterfactuals: how many to look for.
+
+        Raises:
+            NotFoundError: when there is no such decision, artifact or file.
+            UsageError: when background, reference or templates do not fit the decision.
+            DependencyError: when shap is needed and not installed.
+        """
+        from forensics.explain.explanation import Options
+        from forensics.explain.templates import NO_TEMPLATES
+        from forensics.reconstruct.explained import explained, reference_named, templates_at
+
+        words = NO_TEMPLATES if templates is None else templates_at(Path(templates))
+        named = reference or words.reference
+        options = Options(
+            background=background,
+            interventional=interventional,
+            reasons=reasons,
+            templates=words,
+            reference=reference_named(named, self.root) if named and reasons else None,
+            adverse=tuple(adverse),
+            counterfactuals=counterfactuals,
+        )
+        if self._workers is None:
+            from forensics.replay.client import Workers
+
+            self._workers = Workers()
+        return explained(self.snapshot(), identifier, options, workers=self._workers)
+
+    def attributions(
+        self,
+        decision_point: str,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        *,
+        store: bool = False,
+        progress: Callable[[int, str], None] | None = None,
+    ) -> Window:
+        """Contributions for every decision of a point in a window: a context manager.
+
+        Args:
+            decision_point: its name.
+            since: first time; the first decision's where None.
+            until: the time before which it ends; after the last decision where None.
+            store: keep them in the lake for the next to use.
+            progress: told how many decisions are done.
+
+        Raises:
+            UsageError: when there is no such decision point, or the window ends before it begins.
+            IntegrityError: when a data file is not what was written.
+            ReplayError: when a model's process fails on the way.
+        """
+        from forensics.explain.stored import attributions
+        from forensics.lake.read import to_micros
+
+        ends = [None if time is None else to_micros(instant(time)) for time in (since, until)]
+        return attributions(
+            self.snapshot(), self.artifacts, decision_point, *ends, store=store, progress=progress
+        )
+
+    def replay(
+        self,
+        decision_point: str,
+        *,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        where: str | None = None,
+        limit: int | None = None,
+        workers: int | None = None,
+        export: str | PathLike[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> BulkReplay:
+        """Run all decisions of a window again, and say what diverges and what it has in common.
+
+        Args:
+            decision_point: whose decisions.
+            since: from this time on.
+            until: before this time.
+            where: an SQL expression as in :meth:`find`.
+            limit: at most so many, the oldest files first.
+            workers: threads; one per processor where None.
+            export: a CSV or Parquet file to list the decisions in that are not bit-exact.
+            progress: told how many decisions are behind us, and of how many.
+
+        Raises:
+            NotFoundError: when the window holds no decision.
+            UsageError: when there is no such decision point, or ``where`` is no expression over it.
+            IntegrityError: when a data file is not what was written.
+        """
+        from forensics.replay.bulk.answer import replay_window
+
+        return replay_window(
+            self.snapshot(),
+            _window(decision_point, since, until, where, limit),
+            workers=workers,
+            export=None if export is None else Path(export),
+            progress=progress,
         )
 
     def close(self) -> None:

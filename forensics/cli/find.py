@@ -12,7 +12,8 @@ import click
 from forensics.cli import diagnostics, output
 from forensics.cli.options import TIME, json_option, lake_option, lake_path
 from forensics.errors import UsageError
-from forensics.records.jsontext import dumps, loads, number_text, time_text
+from forensics.records.csvtext import csv_line
+from forensics.records.jsontext import loads
 from forensics.records.safe_text import safe_text
 
 if TYPE_CHECKING:
@@ -116,26 +117,12 @@ def _csv(rows: Iterable[dict[str, Any]], features: list[str]) -> None:
         if names is None:
             names = list(row)
             _csv_line([*names, *(f"features.{name}" for name in features)])
-        cells = [row.get(name) for name in names] + [inputs.get(name) for name in features]
-        _csv_line(map(_cell, cells))
+        _csv_line([row.get(name) for name in names] + [inputs.get(name) for name in features])
 
 
-def _csv_line(cells: Iterable[str]) -> None:
-    """One row; the standard writer leaves a carriage return unquoted, which begins a new one."""
-    quoted = ('"' + c.replace('"', '""') + '"' if set(c) & set(',"\r\n') else c for c in cells)
-    line = ",".join(quoted)
+def _csv_line(values: Iterable[Any]) -> None:
+    line = csv_line(values)
     output.text(safe_text(line) if output.is_terminal() else line)
-
-
-def _cell(value: Any) -> str:
-    """A CSV cell; text that a spreadsheet would run as a formula is made text by a quote."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return "'" + value if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-    if isinstance(value, datetime):
-        return time_text(value)
-    return number_text(value) if type(value) is float else dumps(value)
 
 
 def _table(rows: list[dict[str, Any]], limit: int | None) -> None:

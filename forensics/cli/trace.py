@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many changes that flip the outcome to show.",
 )
+@click.option(
+    "--exact-runtime",
+    is_flag=True,
+    help="Run models with the recorded versions of their libraries; installs them when new.",
+)
 @lake_option
 @json_option
 @click.pass_context
@@ -35,6 +40,7 @@ def command(
     no_replay: bool,
     features: bool,
     counterfactuals: int,
+    exact_runtime: bool,
     lake: Path | None,
     as_json: bool,
 ) -> None:
@@ -47,7 +53,10 @@ def command(
     from forensics.api import open_lake
 
     found = open_lake(lake_path(lake)).trace(
-        request_id, replay=not no_replay, counterfactuals=counterfactuals
+        request_id,
+        replay=not no_replay,
+        counterfactuals=counterfactuals,
+        exact_runtime=exact_runtime,
     )
     for number, reconstruction in enumerate(found):
         if as_json:

@@ -10,7 +10,7 @@ decoded once.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -41,6 +41,7 @@ _LISTS = {"steps": "list.element"}
 #: A column chunk of few different texts takes less than this.
 _SMALL_BYTES = 4_096
 _KEPT_CHUNKS = 64
+_KEPT_MEMORY = 4
 _TEXTS_MAX = 100_000
 
 
@@ -134,6 +135,9 @@ class DataReader:
         self.vocabularies: dict[str, Vocabulary] = {}
         self.shapes: dict[tuple[str, ...], dict[tuple[Item, ...], int]] = {}
         self._chunks: dict[tuple[str, bytes], _Chunk] = {}
+        self._memory: dict[Hashable, NDArray[Any]] = {}
+        #: Columns that batches were asked for.
+        self.usual: dict[str, None] = {}
         self._file: DataFile | None = None
         self._key: tuple[Path, tuple[str, ...]] | None = None
 
@@ -166,6 +170,19 @@ class DataReader:
             self.vocabularies.clear()
             self.shapes.clear()
             self._chunks.clear()
+
+    def memory(self, key: Hashable, count: int, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+        """Memory for ``count`` numbers, which is used again for the next batch's ``key``.
+
+        New pages cost as much as filling them.
+        """
+        found = self._memory.pop(key, None)
+        if found is None or len(found) < count:
+            found = np.empty(count, dtype)
+        self._memory[key] = found
+        if len(self._memory) > _KEPT_MEMORY:
+            self._memory.pop(next(iter(self._memory)))
+        return found[:count]
 
     def vocabulary(self, path: str) -> Vocabulary:
         """The different texts of a column in all files that were read."""
@@ -208,6 +225,7 @@ class DataFile:
         self.groups = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
         self._columns = {metadata.schema.column(at).path: at for at in range(metadata.num_columns)}
         self._known: dict[str, bool] = {}
+        self._places: dict[tuple[int, str], tuple[int, int]] = {}
 
     def close(self) -> None:
         """Close the file."""
@@ -259,56 +277,57 @@ class DataFile:
             yield Batch(self, held, start)
 
     def read(self, group: int, leaves: Iterable[str]) -> dict[str, _Chunk]:
-        """Columns of one row group, by the name of the whole column.
+        """Columns of one row group, by leaf; those that the file does not have are left out.
 
         Raises:
             IntegrityError: when a page is not what was written.
         """
         with said(self.path):
-            return self._read(group, leaves)
+            return self._read(group, [leaf for leaf in leaves if self.has(leaf)])
 
-    def _read(self, group: int, leaves: Iterable[str]) -> dict[str, _Chunk]:
-        by_name: dict[str, list[str]] = {}
-        for leaf in leaves:
-            if self.has(leaf):
-                by_name.setdefault(leaf.partition(".")[0], []).append(leaf)
+    def _read(self, group: int, leaves: list[str]) -> dict[str, _Chunk]:
         found: dict[str, _Chunk] = {}
-        keys: dict[str, tuple[str, bytes]] = {}
-        for name, of in by_name.items():
-            raw = self._raw(group, of)
+        # Of a whole column, the leaves that are small and those that are not, to be read.
+        wanted: dict[tuple[str, bool], list[str]] = {}
+        small: dict[tuple[str, bool], bytes] = {}
+        for leaf in leaves:
+            raw = self._small(group, leaf)
+            unit = leaf.partition(".")[0], raw is not None
+            wanted.setdefault(unit, []).append(leaf)
             if raw is not None:
-                keys[name] = (" ".join(of), raw)
-                if (known := self.reader.known(keys[name])) is not None:
-                    found[name] = known
-        wanted = {name: of for name, of in by_name.items() if name not in found}
-        if wanted:
-            paths = [parquet_path(leaf) for of in wanted.values() for leaf in of]
-            whole = self.groups[group]
-            for piece in self._file.iter_batches(whole, [group], paths, use_threads=False):
-                for name, of in wanted.items():
-                    chunk = found.setdefault(name, _Chunk(whole))
-                    chunk.take(piece.column(name), name, of)
-        for name, key in keys.items():
-            if name in wanted and name in found:
-                self.reader.keep(key, found[name])
+                small[unit] = small.get(unit, b"") + raw
+        keys = {unit: (" ".join(wanted[unit]), raw) for unit, raw in small.items()}
+        for unit, key in keys.items():
+            chunk = self.reader.known(key)
+            if chunk is not None:
+                found |= dict.fromkeys(wanted.pop(unit), chunk)
+        if not wanted:
+            return found
+        whole = self.groups[group]
+        paths = [parquet_path(leaf) for of in wanted.values() for leaf in of]
+        chunks = {unit: _Chunk(whole) for unit in wanted}
+        for piece in self._file.iter_batches(whole, [group], paths, use_threads=False):
+            for unit, of in wanted.items():
+                chunks[unit].take(piece.column(unit[0]), unit[0], of)
+        for unit, chunk in chunks.items():
+            found |= dict.fromkeys(wanted[unit], chunk)
+            if unit in keys:
+                self.reader.keep(keys[unit], chunk)
         return found
 
-    def _raw(self, group: int, leaves: Iterable[str]) -> bytes | None:
-        """The bytes of column chunks that are small, checksums and all; None if any is large."""
-        metadata = self._file.metadata.row_group(group)
-        parts: list[bytes] = []
-        for leaf in leaves:
+    def _small(self, group: int, leaf: str) -> bytes | None:
+        """The bytes of a leaf's column chunk, checksums and all; None if there are many."""
+        place = self._places.get((group, leaf))
+        if place is None:
             at = self._columns.get(parquet_path(leaf))
-            if at is None:
-                return None
-            chunk = metadata.column(at)
-            size = chunk.total_compressed_size
-            if size > _SMALL_BYTES:
-                return None
-            start = min(chunk.dictionary_page_offset or chunk.data_page_offset,
-                        chunk.data_page_offset)  # fmt: skip
-            parts.append(os.pread(self._descriptor, size, start))
-        return b"".join(parts)
+            place = 0, _SMALL_BYTES + 1
+            if at is not None:
+                chunk = self._file.metadata.row_group(group).column(at)
+                start = chunk.dictionary_page_offset or chunk.data_page_offset
+                place = min(start, chunk.data_page_offset), chunk.total_compressed_size
+            self._places[group, leaf] = place
+        start, size = place
+        return os.pread(self._descriptor, size, start) if size <= _SMALL_BYTES else None
 
 
 class Batch:
@@ -326,7 +345,9 @@ class Batch:
         self._sizes = [file.groups[group] for group in groups]
         self.rows = sum(self._sizes)
         self._starts = [0, *accumulate(self._sizes)]
+        self._asked: set[str] = set()
         self._loaded: dict[str, list[_Chunk]] = {}
+        self._matrices: dict[tuple[tuple[str, ...], type[np.floating[Any]]], NDArray[Any]] = {}
 
     @property
     def features(self) -> dict[str, pa.DataType]:
@@ -344,21 +365,30 @@ class Batch:
         """Whether a feature of the file is of text, JSON apart."""
         return _is_text(self.features[name]) and name not in self._file.json_features
 
-    def load(self, leaves: Iterable[str]) -> None:
+    def load(self, leaves: Iterable[str], *, seldom: bool = False) -> None:
         """Read columns that are not there yet.
+
+        Args:
+            leaves: which columns.
+            seldom: whether most batches do without them. What others were asked for is read
+                together with the first, since each turn costs.
 
         Raises:
             IntegrityError: when a page is not what was written.
         """
-        wanted = [leaf for leaf in leaves if leaf not in self._loaded]
+        usual = self._file.reader.usual
+        wanted = dict.fromkeys(leaf for leaf in leaves if leaf not in self._asked)
         if not wanted:
             return
+        if not seldom:
+            usual.update(wanted)
+            if not self._asked:
+                wanted = dict.fromkeys((*wanted, *usual))
+        self._asked.update(wanted)
         for group in self._groups:
             found = self._file.read(group, wanted)
-            for leaf in wanted:
-                chunk = found.get(leaf.partition(".")[0])
-                if chunk is not None and leaf in chunk.arrays:
-                    self._loaded.setdefault(leaf, []).append(chunk)
+            for leaf, chunk in found.items():
+                self._loaded.setdefault(leaf, []).append(chunk)
 
     def texts(self, path: str) -> Texts | None:
         """A column of text, over all items where it is a list's; of another type, as text."""
@@ -419,7 +449,8 @@ class Batch:
         for array in self._arrays(path) or []:
             start, end = end, end + len(array)
             for rows, digits in _by_length(array):
-                raw = (_NIBBLES[digits[:, ::2]] << 4) | _NIBBLES[digits[:, 1::2]]
+                nibbles = _nibbles(digits)
+                raw = (nibbles[:, ::2] << 4) | nibbles[:, 1::2]
                 found.setdefault(raw.shape[1], []).append((rows + start, raw))
         return [
             (_joined([rows for rows, _ in some]), _joined([raw for _, raw in some]))
@@ -475,19 +506,48 @@ class Batch:
         found: Flags = _joined(parts)
         return found
 
-    def fill(self, name: str, target: Any, rows: Longs | None = None) -> None:
-        """Write a numeric feature into ``target``, one number a row, NaN where it is null."""
-        arrays = self._arrays(f"features.{name}")
-        if arrays is None:
-            target[:] = np.nan
+    def matrix(self, names: tuple[str, ...], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+        """Numeric features as the rows of a matrix, NaN where there is none; not to be changed.
+
+        Features that were not loaded are read for it, row group after row group: all of them at
+        once would be several times as large as the matrix.
+
+        Raises:
+            IntegrityError: when a page is not what was written.
+        """
+        key = names, dtype
+        found = self._matrices.get(key)
+        if found is None:
+            memory = self._file.reader.memory(key, self.rows * len(names), dtype)
+            found = memory.reshape(self.rows, len(names))
+            with np.errstate(over="ignore"):
+                self._fill(names, found)
+            self._matrices[key] = found
+        return found
+
+    def _fill(self, names: tuple[str, ...], matrix: NDArray[Any]) -> None:
+        streamed: dict[str, int] = {}
+        for at, name in enumerate(names):
+            arrays = self._arrays(f"features.{name}")
+            if arrays is not None:
+                _write(arrays, matrix[:, at])
+            elif name in self.features:
+                streamed[f"features.{name}"] = at
+            else:
+                matrix[:, at] = np.nan
+        if not streamed:
             return
-        if rows is not None:
-            target[:] = _joined([numbers(array) for array in arrays])[rows]
-            return
-        end = 0
-        for array in arrays:
-            start, end = end, end + len(array)
-            target[start:end] = numbers(array)
+        for group, start, size in zip(self._groups, self._starts, self._sizes, strict=False):
+            part = matrix[start : start + size]
+            for leaf, chunk in self._file.read(group, streamed).items():
+                _write(chunk.arrays[leaf], part[:, streamed[leaf]])
+
+    def numeric(self, name: str) -> Floats:
+        """A numeric feature, NaN where it is null."""
+        self.load((f"features.{name}",))
+        found: Floats = np.full(self.rows, np.nan)
+        _write(self._arrays(f"features.{name}") or [], found)
+        return found
 
     def different(self, name: str, rows: Longs) -> tuple[Ints, list[Any]]:
         """The different values of a loaded feature in some rows, and which each row has.
@@ -555,6 +615,11 @@ class Batch:
         arrays = [self._arrays(path) or [pa.nulls(self.rows)] for path in paths]
         plain = [[_without_dictionary(array) for array in of] for of in arrays]
         return pa.table([pa.chunked_array(of) for of in plain], names=paths)
+
+    def take(self, paths: Iterable[str], rows: Longs) -> dict[str, list[Any]]:
+        """Values of loaded columns in some rows, by column."""
+        found: dict[str, list[Any]] = self.columns(paths).take(to_arrow(rows)).to_pydict()
+        return found
 
     def _codes(self, chunk: _Chunk, path: str) -> Ints:
         if path not in chunk.codes:
@@ -652,6 +717,13 @@ def parquet_path(path: str) -> str:
     return f"{name}.{_LISTS[name]}.{rest}" if rest and name in _LISTS else path
 
 
+def _write(arrays: Iterable[pa.Array], target: NDArray[Any]) -> None:
+    end = 0
+    for array in arrays:
+        start, end = end, end + len(array)
+        target[start:end] = numbers(array)
+
+
 def _joined(arrays: list[Any]) -> Any:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
@@ -665,9 +737,9 @@ def _is_text(type_: pa.DataType) -> bool:
     return is_text
 
 
-_NIBBLES = np.zeros(256, np.uint8)
-_NIBBLES[np.frombuffer(b"0123456789abcdef", np.uint8)] = range(16)
-_NIBBLES[np.frombuffer(b"ABCDEF", np.uint8)] = range(10, 16)
+def _nibbles(digits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Hexadecimal digits of either case as numbers: letters have bit 6 set and begin at 9 + 1."""
+    return (digits & 15) + 9 * (digits >> 6)
 
 
 def _by_length(array: pa.Array) -> Iterator[tuple[Longs, NDArray[np.uint8]]]:

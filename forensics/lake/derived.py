@@ -171,32 +171,47 @@ def export(sources: Sequence[tuple[Path, str]], target: Path) -> int:
     return written
 
 
-def sweep(snapshot: Snapshot, points: Collection[str] | None = None) -> int:
-    """Remove what was made from data files that are no longer live; how many files.
+def sweep(
+    snapshot: Snapshot,
+    points: Collection[str] | None = None,
+    newer: Collection[Mapping[str, Any]] = (),
+) -> int:
+    """Remove what nothing can use any more; how many files.
+
+    That is what was made from data files that are no longer live, and what was made anew.
 
     Args:
         snapshot: the lake.
         points: decision points to look at; all where None.
+        newer: keys of what is in use: of the same rows and model nothing else is needed.
     """
     base = snapshot.root / "derived" / "attributions"
+    replaced = {_subject(key): path_of(snapshot.root, key) for key in newer}
     removed = 0
     for place in sorted(base.iterdir()) if base.is_dir() else ():
         if not place.is_dir() or (points is not None and place.name not in points):
             continue
         live = {file.name for file in snapshot.files(f"decisions/{place.name}")}
         for path in place.glob("*.parquet"):
-            if _data_file(path) not in live:
-                path.unlink(missing_ok=True)
-                removed += 1
+            key = _key_at(path)
+            if key.get("data_file") in live and replaced.get(_subject(key), path) == path:
+                continue
+            path.unlink(missing_ok=True)
+            removed += 1
     return removed
 
 
-def _data_file(path: Path) -> str | None:
+def _subject(key: Mapping[str, Any]) -> str:
+    """What attributions are of, whatever they were made with."""
+    return json.dumps([key.get(name) for name in ("point", "data_file", "rows", "model_digest")])
+
+
+def _key_at(path: Path) -> dict[str, Any]:
     try:
         with said(path), open_checked(path) as file:
-            return str(_key_in(file).get("data_file"))
+            return _key_in(file)
     except IntegrityError:
-        return None  # damaged: as good as gone
+        return {}  # damaged: as good as gone
 
 
 def _key_in(file: pq.ParquetFile) -> dict[str, Any]:

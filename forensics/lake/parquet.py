@@ -70,7 +70,13 @@ def open_checked(path: Path, *, texts: Sequence[str] = ()) -> pq.ParquetFile:
         path: the file.
         texts: leaf columns that are read as dictionaries.
     """
-    return pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=list(texts))
+    # Buffering ahead is for slow storage; from a disk it only takes more memory.
+    return pq.ParquetFile(
+        path,
+        page_checksum_verification=True,
+        read_dictionary=list(texts),
+        pre_buffer=False,
+    )
 
 
 @contextmanager

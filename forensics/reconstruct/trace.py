@@ -26,7 +26,7 @@ from forensics.records.replay import Attribution, Counterfactual, Replay
 
 if TYPE_CHECKING:
     from forensics.replay.client import Workers
-    from forensics.replay.session import ReplaySession
+    from forensics.replay.session import Environment, ReplaySession
 
 #: How many days before a decision tell what is usual, and how many changes are looked at.
 USUAL_DAYS = 30
@@ -40,6 +40,7 @@ def trace(
     replay: bool = True,
     counterfactuals: int = 3,
     workers: Workers | None = None,
+    environment: Environment | None = None,
 ) -> list[Reconstruction]:
     """All decisions that ``identifier`` names, oldest first.
 
@@ -49,6 +50,7 @@ def trace(
         replay: run the recorded artifacts again, recompute attributions, look for counterfactuals.
         counterfactuals: how many to show at most; none are looked for where 0.
         workers: model processes to use and to leave running.
+        environment: gives the library of a recorded version, where models are to be run by that.
 
     Raises:
         NotFoundError: when no decision has that id.
@@ -67,6 +69,7 @@ def trace(
         replay,
         counterfactuals,
         workers,
+        environment,
     )
     ids = [decision.decision_id for _, decision in found]
     return [
@@ -86,6 +89,7 @@ class _Question:
     replay: bool
     counterfactuals: int
     workers: Workers | None
+    environment: Environment | None
 
 
 def decisions(
@@ -108,7 +112,11 @@ def _reconstruct(asked: _Question, kept: Kept, decision: Decision, twins: int) -
 
     connection = asked.snapshot.connection
     with ReplaySession(
-        decision, asked.artifacts, connection=connection, workers=asked.workers
+        decision,
+        asked.artifacts,
+        connection=connection,
+        workers=asked.workers,
+        environment=asked.environment,
     ) as session:
         return _assemble(asked, kept, decision, twins, session)
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from forensics.reconstruct.contract import to_dict
 from forensics.reconstruct.reconstruction import Finding, Reconstruction
-from forensics.records.replay import Replay
-from forensics.report.spans import Line, Span, Style, fitted, plain, span, wrapped
+from forensics.report import pieces
+from forensics.report.pieces import flowing, marked
+from forensics.report.spans import Line, Span, Style, fitted, span, wrapped
 from forensics.report.words import (
     age_words,
     named,
@@ -18,21 +19,11 @@ from forensics.report.words import (
     value_words,
 )
 
-_INDENT = 4
 _CHANGES_SHOWN = 4
-_REASONS_SHOWN = 6
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 _MARKS: dict[str, tuple[str, Style]] = {
     "error": ("✗", "bad"),
     "warning": ("!", "warn"),
     "info": ("·", "accent"),
-}
-_VERDICTS: dict[str, tuple[str, Style]] = {
-    "bit_exact": ("✓", "good"),
-    "within_ulp": ("✓", "good"),
-    "same_outcome": ("!", "warn"),
-    "diverged": ("✗", "bad"),
-    "not_replayable": ("?", "warn"),
 }
 
 
@@ -106,7 +97,7 @@ def _head(r: Reconstruction, width: int) -> Iterator[Line]:
     facts.append(time_words(decision.occurred_at))
     if decision.subject.get("id"):
         facts.append(f"subject {decision.subject['id']}")
-    yield from _flowing([span(decision.outcome, style), Span("   ")], facts, width)
+    yield from flowing([span(decision.outcome, style), Span("   ")], facts, width)
     facts = []
     if decision.score is not None:
         score = float(decision.score)
@@ -121,7 +112,7 @@ def _head(r: Reconstruction, width: int) -> Iterator[Line]:
         revision = decision.config.get("revision")
         facts.append(f"config {revision or short_digest(decision.config.get('digest'))}")
     facts.append(decision.environment)
-    yield from _flowing([], facts, width)
+    yield from flowing([], facts, width)
     if r.override:
         yield [
             Span("overridden ", "warn"),
@@ -134,27 +125,15 @@ def _head(r: Reconstruction, width: int) -> Iterator[Line]:
         yield [Span("turned out ", "dim"), span(label), span(f" (known {arrived:%Y-%m-%d})", "dim")]
 
 
-def _flowing(line: Line, facts: list[str], width: int) -> Iterator[Line]:
-    """Facts parted by dots, on as many lines as they need."""
-    for number, fact in enumerate(facts):
-        part = span(fact)
-        separator = " · " if number else ""
-        if line and number and len(plain(line)) + len(separator) + len(part.text) > width:
-            yield line
-            line, separator = [Span("   ")], ""
-        line = [*line, Span(separator, "dim"), part]
-    yield line
-
-
 def _answer(r: Reconstruction, width: int) -> Iterator[Line]:
     if r.integrity.verified is False:
-        yield from _marked("✗", "bad", f"not what was sealed: {r.integrity.reason}", width, "bad")
+        yield from marked("✗", "bad", f"not what was sealed: {r.integrity.reason}", width, "bad")
     yield from _deciding_rule(r, width)
     problems = [f for f in r.findings if f.severity in ("error", "warning")]
     for finding in problems:
         yield from _finding(finding, width)
     if r.replay is not None:
-        yield from _replay(r.replay, width)
+        yield from pieces.verdict(r.replay, width)
     for finding in (f for f in r.findings if f.severity == "info"):
         yield from _finding(finding, width)
     unknown = [f for f in r.findings if f.severity == "not_checkable"]
@@ -162,7 +141,7 @@ def _answer(r: Reconstruction, width: int) -> Iterator[Line]:
         text = "nothing odd was found"
         yield [Span("  "), Span("✓ ", "good"), Span(text)]
     for finding in unknown:
-        yield from _marked("?", "dim", finding.statement, width, "dim")
+        yield from marked("?", "dim", finding.statement, width, "dim")
 
 
 def _deciding_rule(r: Reconstruction, width: int) -> Iterator[Line]:
@@ -173,47 +152,18 @@ def _deciding_rule(r: Reconstruction, width: int) -> Iterator[Line]:
         return
     reason = f" ({replayed['rule_reason']})" if replayed.get("rule_reason") else ""
     alone = "" if "score" in when else "; the score played no part"
-    yield from _marked("·", "accent", f"decided by rule {rule}: {when}{reason}{alone}", width)
+    yield from marked("·", "accent", f"decided by rule {rule}: {when}{reason}{alone}", width)
 
 
 def _finding(finding: Finding, width: int) -> Iterator[Line]:
     mark, style = _MARKS[finding.severity]
     name = finding.kind.replace("_", " ")
-    yield from _marked(mark, style, f"{name}: {finding.statement}", width)
+    yield from marked(mark, style, f"{name}: {finding.statement}", width)
     mended = finding.detail.get("mended")
     if mended:
         score = f" (score {number_words(mended['score'])}, replayed)" if mended["score"] else ""
         text = f"with {number_words(mended['value'])} the outcome is {mended['outcome']}{score}"
-        yield from _marked("→", "accent", text, width)
-
-
-def _replay(replay: Replay, width: int) -> Iterator[Line]:
-    mark, style = _VERDICTS[replay.verdict]
-    runtime = replay.runtime_replayed or "no runtime"
-    same = replay.runtime_recorded in (None, replay.runtime_replayed)
-    under = (
-        f"{runtime} as recorded" if same else f"{runtime}, recorded under {replay.runtime_recorded}"
-    )
-    words = {
-        "bit_exact": f"bit exact: these artifacts on these inputs give these bytes ({under})",
-        "within_ulp": f"within one unit in the last place of the score ({under})",
-        "same_outcome": f"same outcome, another score ({under})",
-        "diverged": f"diverged ({under})",
-        "not_replayable": "not replayable",
-    }
-    yield from _marked(mark, style, f"replay: {words[replay.verdict]}", width)
-    first = replay.first_divergence
-    if first is not None:
-        yield from _marked(" ", "", f"first at step {first.step}: {first.statement}", width)
-    for missing in replay.missing:
-        yield from _marked(" ", "", f"missing: {missing}", width)
-
-
-def _marked(mark: str, style: Style, text: str, width: int, body: Style = "") -> Iterator[Line]:
-    """A statement after its mark, on as many lines as it needs."""
-    for number, part in enumerate(wrapped(span(text).text, width - _INDENT)):
-        lead = Span(f"  {mark} ", style) if number == 0 else Span(" " * _INDENT)
-        yield [lead, Span(part, body)]
+        yield from marked("→", "accent", text, width)
 
 
 def _changes(r: Reconstruction, width: int) -> Iterator[Line]:
@@ -237,46 +187,10 @@ def _changes(r: Reconstruction, width: int) -> Iterator[Line]:
 
 
 def _why(r: Reconstruction, width: int) -> Iterator[Line]:
-    found = r.attribution
-    if found is None:
-        if r.attribution_reason and r.replay is not None:
-            yield [Span("why", "bold"), span(f" · missing: {r.attribution_reason}", "dim")]
-        return
-    adds = ""
-    if found.additivity_error is not None:
-        adds = f", adds up within {found.additivity_error:.0e}"
-    unit = found.unit.replace("_", "-")
-    against = ""
-    if found.threshold_value is not None and found.additivity_error is not None:
-        total = found.base_value + sum(found.values.values())
-        against = f" {total:+.2f} against the threshold's {found.threshold_value:+.2f}"
-    yield [Span("why", "bold"), span(f" · {unit}{against} · {found.evidence}{adds}", "dim")]
-    top = list(found.values.items())[:_REASONS_SHOWN]
-    rest = list(found.values.values())[_REASONS_SHOWN:]
-    largest = max((abs(value) for _, value in top), default=1.0) or 1.0
-    names = max((len(span(name, limit=28).text) for name, _ in top), default=0)
-    bar_width = min(28, max(0, width - names - 28))
-    for name, value in top:
-        recorded = r.decision.features.get(name)
-        shown = value_words(recorded) if name in r.decision.features else ""
-        yield _bar(name, shown, value, largest, names, bar_width)
-    if rest:
-        yield _bar(f"{len(rest)} more", "", sum(rest), largest, names, bar_width)
-
-
-def _bar(name: str, shown: str, value: float, largest: float, names: int, width: int) -> Line:
-    eighths = round(min(abs(value) / largest, 1.0) * width * 8)
-    bar = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8].strip())
-    if value < 0:  # told apart without colour too
-        bar = "░" * round(eighths / 8)
-    style: Style = "bad" if value > 0 else "good"
-    label = span(name, limit=28).text.ljust(names)
-    return [
-        Span(f"  {label}  "),
-        Span(span(shown, limit=10).text.rjust(10), "dim"),
-        Span(f"  {value:+.2f} "),
-        Span(bar, style),
-    ]
+    if r.attribution is not None:
+        yield from pieces.attribution(r.attribution, r.decision.features, width)
+    elif r.attribution_reason and r.replay is not None:
+        yield [Span("why", "bold"), span(f" · missing: {r.attribution_reason}", "dim")]
 
 
 def _what_if(r: Reconstruction, width: int) -> Iterator[Line]:
@@ -285,14 +199,7 @@ def _what_if(r: Reconstruction, width: int) -> Iterator[Line]:
             yield [Span("what would have changed it", "bold"), Span(" · nothing within the levers")]
         return
     yield [Span("what would have changed it", "bold"), Span(" · each replayed", "dim")]
-    outcomes = max(len(span(item.outcome, limit=16).text) for item in r.counterfactuals)
-    for item in r.counterfactuals:
-        change = " and ".join(c.statement for c in item.changes)
-        score = number_words(item.score) if item.score is not None else ""
-        margin = outcomes + 14
-        for number, part in enumerate(wrapped(span(change).text, max(width - margin, 20))):
-            lead = f"  {span(item.outcome, limit=16).text:<{outcomes}}  {score:<8}  "
-            yield [Span(lead if number == 0 else " " * margin), Span(part)]
+    yield from pieces.flips(r.counterfactuals, width)
 
 
 def _steps(r: Reconstruction, width: int) -> Iterator[Line]:
