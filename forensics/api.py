@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from forensics.errors import NotFoundError, UsageError
 from forensics.lake import find as find_
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from forensics.lake.compact import Compaction
     from forensics.reconstruct.as_of import State
     from forensics.reconstruct.diff import Diff
+    from forensics.reconstruct.whatif import WhatIfOne
     from forensics.replay.bulk.answer import BulkReplay
+    from forensics.replay.bulk.radius import BlastRadius
     from forensics.replay.bulk.run import Window as Window_
     from forensics.replay.client import Workers
 
@@ -180,6 +182,8 @@ class Lake:
         reference: str | None = None,
         adverse: Iterable[str] = (),
         counterfactuals: int = 1,
+        target: Iterable[str] = (),
+        time_s: float = 2.0,
     ) -> list[Explanation]:
         """All decisions that a request id or decision id names, explained, oldest first.
 
@@ -193,6 +197,8 @@ class Lake:
                 else the one that the templates name.
             adverse: outcomes for which reasons are given; else those that the templates name.
             counterfactuals: how many to look for.
+            target: outcomes that they must give; any other where empty.
+            time_s: how long to look for the nearest and for a proof that none is nearer.
 
         Raises:
             NotFoundError: when there is no such decision, artifact or file.
@@ -213,6 +219,8 @@ class Lake:
             reference=reference_named(named, self.root) if named and reasons else None,
             adverse=tuple(adverse),
             counterfactuals=counterfactuals,
+            time_s=time_s,
+            target=tuple(target),
         )
         if self._workers is None:
             from forensics.replay.client import Workers
@@ -288,6 +296,106 @@ class Lake:
             workers=workers,
             export=None if export is None else Path(export),
             progress=progress,
+        )
+
+    @overload
+    def whatif(
+        self,
+        identifier: str,
+        *,
+        model: str | None = ...,
+        config: str | None = ...,
+        rules: str | None = ...,
+        settings: Iterable[str] = ...,
+    ) -> list[WhatIfOne]: ...
+
+    @overload
+    def whatif(
+        self,
+        identifier: None = None,
+        *,
+        decision_point: str,
+        since: datetime | str | None = ...,
+        until: datetime | str | None = ...,
+        where: str | None = ...,
+        limit: int | None = ...,
+        model: str | None = ...,
+        config: str | None = ...,
+        rules: str | None = ...,
+        settings: Iterable[str] = ...,
+        by: Iterable[str] | None = ...,
+        workers: int | None = ...,
+        export: str | PathLike[str] | None = ...,
+        progress: Callable[[int, int], None] | None = ...,
+    ) -> BlastRadius: ...
+
+    def whatif(
+        self,
+        identifier: str | None = None,
+        *,
+        decision_point: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        where: str | None = None,
+        limit: int | None = None,
+        model: str | None = None,
+        config: str | None = None,
+        rules: str | None = None,
+        settings: Iterable[str] = (),
+        by: Iterable[str] | None = None,
+        workers: int | None = None,
+        export: str | PathLike[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[WhatIfOne] | BlastRadius:
+        """What another model, configuration, rule set or input would have done.
+
+        Args:
+            identifier: one decision by its request id or decision id; all of a window where None.
+            decision_point: whose decisions.
+            since: from this time on.
+            until: before this time.
+            where: an SQL expression as in :meth:`find`.
+            limit: at most so many, the oldest files first.
+            model: instead of the recorded one: a file, a digest, or ``NAME@VERSION``.
+            config: a configuration, likewise.
+            rules: a rule set or decision logic, likewise.
+            settings: single values, as ``NAME=VALUE`` of the configuration or a feature.
+            by: fields and features to group the answer by; a few usual ones where None.
+            workers: threads; one per processor where None.
+            export: a CSV or Parquet file to list the changed decisions in.
+            progress: told how many decisions are behind us, and of how many.
+
+        Raises:
+            NotFoundError: when there is no such decision, or none in the window.
+            UsageError: when nothing is to be different, or something that is named is not known.
+            IntegrityError: when a data file is not what was written.
+        """
+        from forensics.reconstruct.whatif import what_if
+        from forensics.replay.bulk.resolve import Asked, change_of, recorded_values
+
+        asked = Asked(model, config, rules, tuple(settings))
+        snapshot = self.snapshot()
+        if identifier is not None:
+            return what_if(snapshot, identifier, asked)
+        if decision_point is None:
+            raise UsageError("Name one decision, or a decision point.")
+        from forensics.replay.bulk.radius import what_if_window
+        from forensics.replay.bulk.answer import empty
+        from forensics.replay.bulk.run import check, files
+
+        window = _window(decision_point, since, until, where, limit)
+        types = snapshot.tables[check(snapshot, window)].features
+        if not files(snapshot, window):  # which knows no names that could be set
+            raise empty(window)
+        change = change_of(snapshot, asked, types, recorded_values(snapshot, window))
+        return what_if_window(
+            snapshot,
+            window,
+            change,
+            by=by,
+            workers=workers,
+            progress=progress,
+            export=None if export is None else Path(export),
         )
 
     def close(self) -> None:

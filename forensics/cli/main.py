@@ -20,6 +20,7 @@ COMMANDS = {
     "compact": "compact",
     "trace": "trace",
     "replay": "replay",
+    "whatif": "whatif",
     "explain": "explain",
     "find": "find",
     "as-of": "as_of",

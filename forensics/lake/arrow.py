@@ -46,7 +46,9 @@ def numbers(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
     data = column.buffers()[1]
     if data is None:
         return np.full(len(column), np.nan if kind in (np.float32, np.float64) else 0, kind)
-    found: NDArray[Any] = np.frombuffer(data, kind, len(column), column.offset * kind().itemsize)
+    found: NDArray[Any] = np.frombuffer(
+        data, kind, len(column), column.offset * np.dtype(kind).itemsize
+    )
     if not column.null_count:
         return found
     nothing = np.nan if pa.types.is_floating(column.type) else 0
@@ -68,6 +70,14 @@ def places(column: pa.DictionaryArray) -> NDArray[Any]:
     if column.indices.null_count:
         found = np.where(valid(column.indices), found, len(column.dictionary))
     return found
+
+
+def different(column: pa.Array) -> tuple[NDArray[np.int32], list[Any]]:
+    """The different values of a column, and the place of each row's, -1 for null."""
+    encoded = column.dictionary_encode()
+    values = encoded.dictionary.to_pylist()
+    codes = places(encoded)
+    return np.where(codes == len(values), -1, codes).astype(np.int32), values
 
 
 def column(values: NDArray[Any]) -> pa.Array:

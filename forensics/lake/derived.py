@@ -21,10 +21,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from forensics.errors import IntegrityError
-from forensics.lake.batches import Texts
+from forensics.lake.arrow import column as to_arrow
+from forensics.lake.arrow import numbers, places
 from forensics.lake.files import sync
 from forensics.lake.parquet import ROW_GROUP_ROWS, even_groups, open_checked, said
 from forensics.lake.snapshot import Snapshot
+from forensics.lake.texts import Texts
 
 _FORMAT = 1
 _KEY, _SKIPPED = "forensics.attributions", "forensics.skipped"
@@ -249,52 +251,55 @@ def _schema(names: Sequence[str], type_: pa.DataType, key: Mapping[str, Any]) ->
 
 def _batch(piece: Piece, schema: pa.Schema) -> pa.RecordBatch:
     type_ = schema.field("contributions").type
-    columns = [
-        pa.array(np.ascontiguousarray(piece.values[:, at]), type_.field(at).type)
-        for at in range(type_.num_fields)
+    kind = np.float64 if type_.num_fields and type_.field(0).type == pa.float64() else np.float32
+    values = [
+        to_arrow(piece.values[:, at].astype(kind, copy=False)) for at in range(type_.num_fields)
     ]
+    times = to_arrow(piece.times_us.astype(np.int64, copy=False))
     return pa.RecordBatch.from_arrays(
         [
-            pa.array(piece.rows, pa.int64()),
+            to_arrow(piece.rows.astype(np.int64, copy=False)),
             _strings(piece.decision_ids),
-            pa.array(piece.times_us, pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+            times.cast(pa.timestamp("us", tz="UTC")),
             _strings(piece.outcomes),
-            pa.array(piece.margins, pa.float64()),
-            pa.array(piece.base, pa.float64()),
-            pa.array(piece.confirmed, pa.bool_()),
-            pa.StructArray.from_arrays(columns, fields=list(type_)),
+            to_arrow(piece.margins.astype(np.float64)),
+            to_arrow(piece.base.astype(np.float64)),
+            to_arrow(piece.confirmed.astype(np.uint8)).cast(pa.bool_()),
+            pa.StructArray.from_arrays(values, fields=list(type_)),
         ],
         schema=schema,
     )
 
 
 def _piece(batch: pa.RecordBatch) -> Piece:
-    values = batch.column("contributions").flatten()
-    stacked = np.stack([each.to_numpy() for each in values], axis=1) if values else None
+    values = [numbers(each) for each in batch.column("contributions").flatten()]
     return Piece(
-        batch.column("row").to_numpy(),
+        numbers(batch.column("row")),
         _texts(batch.column("decision_id")),
-        batch.column("occurred_at").cast(pa.int64()).to_numpy(),
+        numbers(batch.column("occurred_at").cast(pa.int64())),
         _texts(batch.column("outcome")),
-        batch.column("margin").to_numpy(),
-        batch.column("base_value").to_numpy(),
-        batch.column("confirmed").to_numpy(zero_copy_only=False),
-        np.zeros((batch.num_rows, 0)) if stacked is None else stacked,
+        numbers(batch.column("margin")),
+        numbers(batch.column("base_value")),
+        numbers(batch.column("confirmed")).astype(np.bool_),
+        np.stack(values, axis=1) if values else np.zeros((batch.num_rows, 0)),
     )
 
 
 def _strings(texts: Texts) -> pa.Array:
-    indices = pa.array(texts.codes, pa.int32(), mask=texts.codes < 0)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(texts.values, pa.string())).cast(
-        pa.string()
-    )
+    known = to_arrow(np.where(texts.codes < 0, len(texts.values), texts.codes).astype(np.int32))
+    raw = [text.encode() for text in texts.values]
+    ends = np.cumsum([0, *map(len, raw)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(raw))]
+    values = pa.Array.from_buffers(pa.string(), len(raw), buffers)
+    return pa.concat_arrays([values, pa.nulls(1, pa.string())]).take(known)
 
 
 def _texts(column: pa.Array) -> Texts:
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    codes = column.indices.fill_null(-1).to_numpy().astype(np.int32)
-    return Texts(codes, column.dictionary.to_pylist())
+    codes = places(column)
+    missing = codes == len(column.dictionary)
+    return Texts(np.where(missing, -1, codes).astype(np.int32), column.dictionary.to_pylist())
 
 
 def _exported(schema: pa.Schema) -> pa.Schema:

@@ -88,6 +88,7 @@ class Reconstruction:
     integrity: Integrity
     #: What the search for counterfactuals proved; None where none was made.
     search: CounterfactualSearch | None = None
+    search_reason: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The contract ``reconstruction``, as plain mappings; see :mod:`forensics_schemas`."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from forensics.errors import ForensicsError, IntegrityError, NotFoundError, ReplayError
+from forensics.errors import ForensicsError, IntegrityError, NotFoundError, UsageError
 from forensics.lake import read, summaries
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.read import Kept
@@ -22,7 +22,7 @@ from forensics.reconstruct.findings import findings
 from forensics.reconstruct.nearest import nearest_ids
 from forensics.reconstruct.reconstruction import Feature, Integrity, Reconstruction
 from forensics.records.decision import Decision
-from forensics.records.replay import Attribution, Counterfactual, Replay
+from forensics.records.replay import Attribution, CounterfactualSearch, Replay
 
 if TYPE_CHECKING:
     from forensics.replay.client import Workers
@@ -142,14 +142,15 @@ def _assemble(
     usual = _usual(snapshot, decision)
     verdict: Replay | None = None
     attribution, reason = _recorded_attribution(decision), "replay was not asked for"
-    flips: tuple[Counterfactual, ...] = ()
+    search: CounterfactualSearch | None = None
+    no_search: str | None = None
     what_if: WhatIf | None = None
     if session is not None:
         from forensics.replay.replay import replay_session
 
         verdict = replay_session(session, model_names=_model_names(before))
         attribution, reason = _attribution(session)
-        flips = _counterfactuals(session, asked.counterfactuals)
+        search, no_search = _counterfactuals(session, asked.counterfactuals)
         what_if = _what_if(session) if not session.missing else None
     override = later.get("overrides")
     case = Case(
@@ -172,11 +173,13 @@ def _assemble(
         replay=verdict,
         attribution=attribution,
         attribution_reason=reason if attribution is None else None,
-        counterfactuals=flips,
+        counterfactuals=search.found if search is not None else (),
         changes=tuple(before),
         findings=findings(case),
         completeness=completeness(decision, verdict, bool(digest and artifacts.has(digest))),
         integrity=_integrity(kept),
+        search=search,
+        search_reason=no_search,
     )
 
 
@@ -264,15 +267,15 @@ def _recorded_attribution(decision: Decision) -> Attribution | None:
     return recorded(decision)
 
 
-def _counterfactuals(session: ReplaySession, limit: int) -> tuple[Counterfactual, ...]:
-    if limit == 0:
-        return ()
-    from forensics.explain.counterfactual import counterfactuals
+def _counterfactuals(
+    session: ReplaySession, limit: int
+) -> tuple[CounterfactualSearch | None, str | None]:
+    from forensics.explain.counterfactual import TIME_S, search_changes
 
     try:
-        return counterfactuals(session, limit=limit)
-    except ReplayError:  # the model's process failed on the way; the verdict says so
-        return ()
+        return search_changes(session, limit, time_s=TIME_S)
+    except UsageError as error:  # what was declared contradicts itself; all else can be told
+        return None, str(error)
 
 
 def _attribution(session: ReplaySession) -> tuple[Attribution | None, str]:

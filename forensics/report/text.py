@@ -194,12 +194,8 @@ def _why(r: Reconstruction, width: int) -> Iterator[Line]:
 
 
 def _what_if(r: Reconstruction, width: int) -> Iterator[Line]:
-    if not r.counterfactuals:
-        if r.replay is not None and r.replay.verdict in ("bit_exact", "within_ulp"):
-            yield [Span("what would have changed it", "bold"), Span(" · nothing within the levers")]
-        return
-    yield [Span("what would have changed it", "bold"), Span(" · each replayed", "dim")]
-    yield from pieces.flips(r.counterfactuals, width)
+    if r.replay is not None and r.replay.verdict in ("bit_exact", "within_ulp"):
+        yield from pieces.changes(r.search, r.search_reason, width)
 
 
 def _steps(r: Reconstruction, width: int) -> Iterator[Line]:

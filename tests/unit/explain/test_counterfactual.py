@@ -16,15 +16,25 @@ from credit import LEVERS, RULES, python_rules, python_score
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from forensics.explain.counterfactual import counterfactuals
+from forensics.errors import UsageError
+from forensics.explain.counterfactual import search_changes
+from forensics.explain.problems import SPARSITY
 from forensics.records.decision import Decision
-from forensics.records.replay import Counterfactual, CounterfactualChange
+from forensics.records.replay import Counterfactual, CounterfactualChange, CounterfactualSearch
 from forensics.replay.session import ReplaySession
 
 
 def _ask(service: Any, decision: Decision, **options: Any) -> tuple[Counterfactual, ...]:
+    search = _search(service, decision, **options)
+    return search.found if search is not None else ()
+
+
+def _search(
+    service: Any, decision: Decision, limit: int = 3, time_s: float = 5.0, target: Any = ()
+) -> CounterfactualSearch | None:
     with ReplaySession(decision, service.kept) as session:
-        return counterfactuals(session, **options)
+        wanted = (target,) if isinstance(target, str) else tuple(target)
+        return search_changes(session, limit, time_s=time_s, target=wanted)[0]
 
 
 def _independent(service: Any, decision: Decision, changed: dict[str, Any]) -> str:
@@ -102,7 +112,7 @@ def test_a_single_lever_answer_is_the_nearest_that_exists(service: Any) -> None:
             continue
         nearest = min(abs(value - current) for value in flips)
         assert abs(found[0].changes[0].to_value - current) == pytest.approx(nearest)
-        assert found[0].distance == pytest.approx(nearest / 3)
+        assert found[0].distance == pytest.approx(nearest / 3 + SPARSITY)
         checked += 1
     assert checked >= 3
 
@@ -159,11 +169,44 @@ def test_a_decline_by_rule_is_undone_by_what_the_rule_checks(service: Any) -> No
     assert seen == 5
 
 
+@pytest.mark.parametrize(
+    ("levers", "constraints", "status"),
+    [
+        ({"age": {"min": 18, "max": 80, "integer": True}}, ["age > 200"], "none_exists"),
+        ({"months_late": {"values": [0, 1, 2]}}, ["months_late = 7"], "none_exists"),
+        (LEVERS, [], "optimal"),
+    ],
+)
+def test_what_the_search_proved_is_said(
+    service: Any, levers: Any, constraints: list[str], status: str
+) -> None:
+    document = {**RULES, "levers": levers, "constraints": constraints}
+    steps = ({"id": "policy", "kind": "rules", "digest": service.kept.put(document)},)
+    search = _search(service, replace(service.declined(3)[2], steps=steps))
+    assert search is not None
+    assert search.status == status
+    assert search.statement.startswith("proven")
+    assert bool(search.found) == (status == "optimal")
+
+
+def test_constraints_hold_for_every_answer_and_its_ranges(service: Any) -> None:
+    levers = {name: LEVERS[name] for name in ("utilisation", "limit_balance", "enquiries")}
+    document = {**RULES, "levers": levers, "constraints": ["limit_balance <= 40000 * enquiries"]}
+    steps = ({"id": "policy", "kind": "rules", "digest": service.kept.put(document)},)
+    for decision in service.declined(6):
+        for answer in _ask(service, replace(decision, steps=steps)):
+            now = dict(decision.features)
+            now.update({change.feature: change.to_value for change in answer.changes})
+            assert now["limit_balance"] <= 40_000 * now["enquiries"]
+            assert _independent(service, decision, now) == answer.outcome
+
+
 def test_only_wanted_outcomes_are_answered(service: Any) -> None:
     for decision in service.declined(6):
         assert {a.outcome for a in _ask(service, decision, target="APPROVE")} <= {"APPROVE"}
         assert {a.outcome for a in _ask(service, decision, target=["REFER"])} <= {"REFER"}
-    assert _ask(service, service.declined(1)[0], target="NO_SUCH_OUTCOME") == ()
+    with pytest.raises(UsageError, match="Known are APPROVE, DECLINE, REFER"):
+        _ask(service, service.declined(1)[0], target="NO_SUCH_OUTCOME")
 
 
 def test_answers_are_nearest_first_and_use_different_levers(service: Any) -> None:
@@ -239,7 +282,7 @@ def test_a_trace_loads_no_model_library_and_no_numpy(service: Any) -> None:
     assert not loaded & {"numpy", "pyarrow", "xgboost", "pandas", "polars", "deltalake", "shap"}
 
 
-def test_levers_that_are_missing_or_not_numbers_are_left_alone(service: Any) -> None:
+def test_a_lever_of_another_kind_is_left_alone_and_a_missing_one_may_be_set(service: Any) -> None:
     levers = {**LEVERS, "age": {"min": 18, "max": 80, "step": 1}, "colour": {"min": 0, "max": 1}}
     digest = service.kept.put(json.dumps({**RULES, "levers": levers}))
     steps = ({"id": "policy", "kind": "rules", "digest": digest},)
@@ -247,4 +290,6 @@ def test_levers_that_are_missing_or_not_numbers_are_left_alone(service: Any) -> 
     features = {**decision.features, "age": None, "colour": "red"}
     changed = replace(service.decide(features), steps=steps)
     for answer in _ask(service, changed, limit=9):
-        assert not {"age", "colour"} & {change.feature for change in answer.changes}
+        moved = {change.feature: change.to_value for change in answer.changes}
+        assert "colour" not in moved
+        assert _independent(service, changed, moved) == answer.outcome

@@ -1,0 +1,378 @@
+"""Best-first search through boxes of positions, hundreds at a time.
+
+A box of positions is dropped when its cost bound is no better than what is known, when its limits
+cannot be met by the least value of every group, or when the logic allows no answer in it. Its
+cheapest point is tried. Otherwise it is parted at that point's cell along the lever that matters
+most: the one whose staying there raises the bound most.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from forensics.explain.search.boxes import EPSILON, Boxes, Ints
+from forensics.explain.search.dual import Dual
+from forensics.explain.search.incumbent import Incumbent
+from forensics.explain.search.intervals import Flags, Floats
+from forensics.explain.search.words import Words, everything
+
+_BATCH = 128
+
+
+class Hooks(NamedTuple):
+    """What the search asks about boxes of positions on the levers' whole axes.
+
+    Attributes:
+        possible: for boxes, and the least of each limit's margin times its sign, whether an answer
+            may be in each; None where the limits say all.
+        followers: for boxes, first and last cell of each follower, and by limit the least of their
+            linear parts; None without followers.
+    """
+
+    possible: Callable[[Ints, Ints, Floats], Flags] | None
+    followers: Callable[[Ints, Ints], tuple[Ints, Ints, Floats]] | None
+
+
+class Outcome(NamedTuple):
+    """What a search through boxes came to.
+
+    No answer costs less than ``bound``, which is the best one's cost where nothing is left.
+    ``part`` says where the whole was parted first: a lever and a range of its positions.
+    """
+
+    bound: float
+    nodes: int
+    part: tuple[int, int, int] | None
+
+
+class _Block(NamedTuple):
+    low: Ints
+    high: Ints
+    bound: Floats
+    cost: Floats
+
+    def some(self, which: Ints | Flags) -> _Block:
+        return _Block(*(part[which] for part in self))
+
+
+class _Least:
+    """Least values over ranges of positions, by tables over powers of two."""
+
+    def __init__(self, values: Floats) -> None:
+        rows = [values]
+        width = 1
+        while 2 * width <= len(values):
+            row = rows[-1].copy()
+            row[: len(values) - width] = np.minimum(rows[-1][:-width], rows[-1][width:])
+            rows.append(row)
+            width *= 2
+        self._size = len(values)
+        self._table = np.concatenate(rows)
+        self._level = np.frexp(np.arange(1.0, len(values) + 1))[1].astype(np.int64) - 1
+
+    def over(self, low: Ints, high: Ints) -> Floats:
+        level = self._level[high - low]
+        row = level * self._size
+        return np.minimum(self._table[row + low], self._table[row + high + 1 - (1 << level)])
+
+
+def explore(
+    boxes: Boxes, dual: Dual, incumbent: Incumbent, hooks: Hooks, nodes_max: int, deadline: float
+) -> Outcome:
+    """Looks for better answers until none is left, or nodes or time have run out."""
+    return _Exploration(boxes, dual, incumbent, hooks).run(nodes_max, deadline)
+
+
+class _Exploration:
+    def __init__(self, boxes: Boxes, dual: Dual, incumbent: Incumbent, hooks: Hooks) -> None:
+        self.boxes = boxes
+        self.lines = boxes.lines
+        self.incumbent = incumbent
+        self.hooks = hooks
+        self.part: tuple[int, int, int] | None = None
+        sizes = boxes.sizes()
+        self._levers = [at for at, line in enumerate(self.lines) if len(line.cost) > 1]
+        self._axes = [
+            at for at, size in enumerate(sizes) if size > 1 or at >= len(self.lines)
+        ]
+        self._priced = Words(boxes.group, dual.reduced_values(), boxes.low, boxes.high, sizes)
+        self._fixed = dual.fixed
+        self._left = [_Least(dual.position_costs(at)) for at in range(len(self.lines))]
+        self._plain: list[Words] = []
+        for at in range(len(boxes.limit)):
+            mine = boxes.of_limit(at)
+            group = np.unique(boxes.group[mine], return_inverse=True)[1]
+            value = boxes.limit_sign[at] * boxes.value[mine]
+            self._plain.append(Words(group, value, boxes.low[mine], boxes.high[mine], sizes))
+        self._linear = [
+            [_Least(line.linear[limit]) for limit in range(len(boxes.limit))]
+            if line.linear.any() else None
+            for line in self.lines
+        ]  # fmt: skip
+        self._cheapest = np.array([line.cheapest for line in self.lines])
+        self._falling = [line.cost[: line.cheapest + 1][::-1] for line in self.lines]
+        self._rising = [line.cost[line.cheapest :] for line in self.lines]
+
+    def run(self, nodes_max: int, deadline: float) -> Outcome:
+        count = len(self.lines)
+        last = np.array([[len(line.cost) - 1 for line in self.lines]], dtype=np.int64)
+        first = np.zeros((1, count), dtype=np.int64)
+        least = self.boxes.least_cost()
+        root = _Block(first, last, np.array([least]), np.array([least]))
+        heap: list[tuple[float, int, _Block]] = [(least, 0, root)]
+        number, nodes = 1, 0
+        while heap and nodes < nodes_max and heap[0][0] < self.incumbent.cost - EPSILON:
+            taken, size = [], 0
+            while heap and size < _BATCH and heap[0][0] < self.incumbent.cost - EPSILON:
+                taken.append(heapq.heappop(heap)[2])
+                size += len(taken[-1].bound)
+            block = _joined(taken)
+            nodes += len(block.bound)
+            children = self._step(block.some(block.bound < self.incumbent.cost - EPSILON))
+            for begin in range(0, len(children.bound), _BATCH):
+                part = children.some(np.arange(begin, min(begin + _BATCH, len(children.bound))))
+                heapq.heappush(heap, (float(part.bound[0]), number, part))
+                number += 1
+            if perf_counter() > deadline:
+                break
+        bound = min(heap[0][0], self.incumbent.cost) if heap else self.incumbent.cost
+        return Outcome(bound, nodes, self.part)
+
+    def _step(self, block: _Block) -> _Block:
+        """The children of all boxes of a block that have to be looked at, best bound first."""
+        block, cells = self._bounded(self._tightened(block))
+        block, cells, least = self._within_limits(block, cells)
+        if not len(block.bound):
+            return block
+        corner = np.clip(self._cheapest, block.low, block.high)
+        here = self._sums(corner)
+        within = (here <= self.boxes.limit).all(axis=1)
+        answered = np.zeros(len(within), dtype=bool)
+        tried = np.flatnonzero(within)
+        if len(tried):
+            tried = tried[np.argsort(block.cost[tried], kind="stable")]
+            answered[tried] = self.incumbent.try_points(
+                self._axis_positions(corner[tried]), block.cost[tried]
+            )
+        left = ~answered & (block.high > block.low).any(axis=1)
+        left &= block.bound < self.incumbent.cost - EPSILON
+        block, corner, within = block.some(left), corner[left], within[left]
+        cells = [(low[left], high[left]) for low, high in cells]
+        if not len(block.bound):
+            return block
+        return self._parted(block, corner, within, cells)
+
+    def _tightened(self, block: _Block) -> _Block:
+        """Without positions that alone would cost too much."""
+        spare = self.incumbent.cost - EPSILON - block.cost
+        low, high = block.low.copy(), block.high.copy()
+        for at in self._levers:
+            line, centre = self.lines[at], self._cheapest[at]
+            here = np.clip(centre, block.low[:, at], block.high[:, at])
+            limit = spare + line.cost[here]
+            down = np.searchsorted(self._falling[at], limit) - 1
+            up = np.searchsorted(self._rising[at], limit) - 1
+            low[:, at] = np.maximum(block.low[:, at], centre - down)
+            high[:, at] = np.minimum(block.high[:, at], centre + up)
+        # Where the range begins beyond the limit only its cheapest position is left.
+        corner = np.clip(self._cheapest, block.low, block.high)
+        return block._replace(low=np.minimum(low, corner), high=np.maximum(high, corner))
+
+    def _bounded(self, block: _Block) -> tuple[_Block, list[tuple[Ints, Ints]]]:
+        """The boxes that priced limits leave, and their cells by axis."""
+        cells = self._cells(block.low, block.high)
+        bound = np.maximum(block.bound, self._priced_bound(block.low, block.high, cells))
+        left = bound < self.incumbent.cost - EPSILON
+        cells = [(low[left], high[left]) for low, high in cells]
+        return block._replace(bound=bound).some(left), cells
+
+    def _priced_bound(self, low: Ints, high: Ints, cells: list[tuple[Ints, Ints]]) -> Floats:
+        found = self._priced.bound([each[0] for each in cells], [each[1] for each in cells])
+        for at, left in enumerate(self._left):
+            found += left.over(low[:, at], high[:, at])
+        return found + self._fixed
+
+    def _within_limits(
+        self, block: _Block, cells: list[tuple[Ints, Ints]]
+    ) -> tuple[_Block, list[tuple[Ints, Ints]], Floats]:
+        """The boxes in which every limit, alone, and the logic can be met."""
+        if not len(block.bound):
+            return block, cells, np.zeros((0, len(self.boxes.limit)))
+        least = self._least_sums(block.low, block.high, cells)
+        left = (least <= self.boxes.limit).all(axis=1)
+        if self.hooks.possible is not None and left.any():
+            at = np.flatnonzero(left)
+            low, high = self._axis_positions(block.low[at]), self._axis_positions(block.high[at])
+            left[at] = self.hooks.possible(low, high, least[at] + self.boxes.moved)
+        return block.some(left), [(low[left], high[left]) for low, high in cells], least[left]
+
+    def _least_sums(self, low: Ints, high: Ints, cells: list[tuple[Ints, Ints]]) -> Floats:
+        found = np.empty((len(low), len(self._plain)))
+        followed = self._followed(low, high) if self.hooks.followers is not None else None
+        for limit, words in enumerate(self._plain):
+            found[:, limit] = words.bound([each[0] for each in cells], [each[1] for each in cells])
+            for at, linear in enumerate(self._linear):
+                if linear is not None:
+                    found[:, limit] += linear[limit].over(low[:, at], high[:, at])
+        return found if followed is None else found + followed[2]
+
+    def _sums(self, points: Ints) -> Floats:
+        return self._least_sums(points, points, self._cells(points, points))
+
+    def _cells(self, low: Ints, high: Ints) -> list[tuple[Ints, Ints]]:
+        found = [
+            (line.cell[low[:, at]], line.cell[high[:, at]]) for at, line in enumerate(self.lines)
+        ]
+        if self.hooks.followers is not None:
+            first, last, _ = self._followed(low, high)
+            found += [(first[:, at], last[:, at]) for at in range(first.shape[1])]
+        return found
+
+    def _followed(self, low: Ints, high: Ints) -> tuple[Ints, Ints, Floats]:
+        assert self.hooks.followers is not None
+        return self.hooks.followers(self._axis_positions(low), self._axis_positions(high))
+
+    def _axis_positions(self, positions: Ints) -> Ints:
+        return np.stack(
+            [line.origin[positions[:, at]] for at, line in enumerate(self.lines)], axis=1
+        )
+
+    def _parted(
+        self, block: _Block, corner: Ints, within: Flags, cells: list[tuple[Ints, Ints]]
+    ) -> _Block:
+        """The boxes parted along the lever that matters most."""
+        first, last = self._pieces(block, corner)
+        worth = np.full((len(corner), len(self.lines)), -np.inf)
+        trees = ~within & ((first > block.low) | (last < block.high)).any(axis=1)
+        at = np.flatnonzero(trees)
+        if len(at):
+            some = [(low[at], high[at]) for low, high in cells]
+            worth[at] = self._staying(block.some(at), first[at], last[at], some)
+        at = np.flatnonzero(~trees)
+        if len(at):
+            low, high = block.low[at], block.high[at]
+            middle = (low + high) // 2
+            # Where a lever stays within one cell anyway, its range is halved.
+            alike = (first[at] == low) & (last[at] == high)
+            last[at] = np.where(alike, middle, last[at])
+            worth[at] = self._halving(block.some(at), first[at], last[at])
+        pick = worth.argmax(axis=1)
+        rows = np.arange(len(pick))
+        if self.part is None:
+            lever = int(pick[0])
+            self.part = lever, int(first[0, lever]), int(last[0, lever])
+        return self._children(block, pick, first[rows, pick], last[rows, pick], worth[rows, pick], trees)
+
+    def _pieces(self, block: _Block, corner: Ints) -> tuple[Ints, Ints]:
+        """By box and lever, the positions in the same cell as the cheapest point."""
+        first, last = np.empty_like(corner), np.empty_like(corner)
+        for at, line in enumerate(self.lines):
+            cell = line.cell[corner[:, at]]
+            first[:, at] = np.searchsorted(line.cell, cell)
+            last[:, at] = np.searchsorted(line.cell, cell, side="right") - 1
+        return np.maximum(first, block.low), np.minimum(last, block.high)
+
+    def _staying(
+        self, block: _Block, first: Ints, last: Ints, cells: list[tuple[Ints, Ints]]
+    ) -> Floats:
+        """By box and lever, the priced bound if the lever stayed in its cheapest cell."""
+        size, words = len(first), self._priced
+        worth = np.full((size, len(self.lines)), -np.inf)
+        left = [
+            self._left[at].over(block.low[:, at], block.high[:, at])
+            for at in range(len(self.lines))
+        ]
+        base = np.sum(left, axis=0) + self._fixed
+        axes = self._axes
+        if not words.count or not axes:
+            for at in self._levers:
+                own = self._left[at].over(first[:, at], last[:, at])
+                worth[:, at] = base - left[at] + own
+            worth[(first == block.low) & (last == block.high)] = -np.inf
+            return worth
+        masks = [words.meeting(axis, *cells[axis]) for axis in axes]
+        after = [everything(size, words.count)]
+        for mask in masks[::-1]:
+            after.append(after[-1] & mask)
+        after.reverse()
+        before = everything(size, words.count)
+        for place, axis in enumerate(axes):
+            if axis < len(self.lines):
+                moves = (first[:, axis] > block.low[:, axis]) | (last[:, axis] < block.high[:, axis])
+                at = np.flatnonzero(moves)
+                if len(at):
+                    cell = self.lines[axis].cell[first[at, axis]]
+                    leaves = words.meeting(axis, cell, cell)
+                    leaves &= before[at]
+                    leaves &= after[place + 1][at]
+                    own = self._left[axis].over(first[at, axis], last[at, axis])
+                    worth[at, axis] = words.least(leaves) + base[at] - left[axis][at] + own
+            before &= masks[place]
+        return worth
+
+    def _halving(self, block: _Block, first: Ints, last: Ints) -> Floats:
+        """By box and lever, how many of the parts the logic would refuse; then how wide it is."""
+        width = (block.high - block.low).astype(np.float64)
+        worth = np.where(width > 0, width / (1.0 + width), -np.inf)
+        if self.hooks.possible is None:
+            return worth
+        unbounded = np.full((len(first), len(self.boxes.limit)), -np.inf)
+        for at in self._levers:
+            rows = np.flatnonzero(width[:, at] > 0)
+            for low, high in ((first, last), (None, first - 1), (last + 1, None)):
+                begin, end = block.low[rows].copy(), block.high[rows].copy()
+                if low is not None:
+                    begin[:, at] = low[rows, at]
+                if high is not None:
+                    end[:, at] = high[rows, at]
+                real = np.flatnonzero(begin[:, at] <= end[:, at])
+                if len(real):
+                    asked = self.hooks.possible(
+                        self._axis_positions(begin[real]), self._axis_positions(end[real]),
+                        unbounded[rows[real]],
+                    )  # fmt: skip
+                    worth[rows[real], at] += ~asked
+        return worth
+
+    def _children(
+        self, block: _Block, pick: Ints, first: Ints, last: Ints, worth: Floats, trees: Flags
+    ) -> _Block:
+        rows = np.arange(len(pick))
+        others = block.cost - self._costs_of(pick, block.low[rows, pick], block.high[rows, pick])
+        found = []
+        low, high = block.low.copy(), block.high.copy()
+        low[rows, pick], high[rows, pick] = first, last
+        stays = others + self._costs_of(pick, first, last)
+        bound = np.maximum(block.bound, np.where(trees, worth, stays))
+        found.append(_Block(low, high, bound, stays))
+        for begin, end in ((block.low[rows, pick], first - 1), (last + 1, block.high[rows, pick])):
+            real = begin <= end
+            at = rows[real]
+            low, high = block.low[real].copy(), block.high[real].copy()
+            low[np.arange(len(at)), pick[real]] = begin[real]
+            high[np.arange(len(at)), pick[real]] = end[real]
+            moved = others[real] + self._costs_of(pick[real], begin[real], end[real])
+            found.append(_Block(low, high, np.maximum(block.bound[real], moved), moved))
+        children = _joined(found)
+        children = children.some(children.bound < self.incumbent.cost - EPSILON)
+        return children.some(np.argsort(children.bound, kind="stable"))
+
+    def _costs_of(self, levers: Ints, first: Ints, last: Ints) -> Floats:
+        """The least cost of one lever each, within a range."""
+        found = np.empty(len(levers))
+        for at in np.unique(levers):
+            mine = levers == at
+            here = np.clip(self._cheapest[at], first[mine], last[mine])
+            found[mine] = self.lines[at].cost[here]
+        return found
+
+
+def _joined(blocks: list[_Block]) -> _Block:
+    if len(blocks) == 1:
+        return blocks[0]
+    return _Block(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))

@@ -1,0 +1,108 @@
+"""The best answer so far, and the one place where a point becomes an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from forensics.explain.search.boxes import EPSILON, Boxes, Ints
+from forensics.explain.search.intervals import Flags, Floats
+from forensics.explain.search.logic import Box
+from forensics.explain.search.problem import Verify
+from forensics.explain.search.space import Space
+from forensics.explain.search.tables import Tables
+
+_AT_ONCE = 16
+
+
+class Incumbent:
+    """The cheapest answer found, by its positions on the levers' axes.
+
+    A point is an answer when the logic surely gives a wanted outcome for it, with its scores off
+    either way. Where the logic cannot tell, the real decision is asked.
+
+    Attributes:
+        cost: of the best answer, more than any point costs where there is none.
+        point: the best answer.
+        refused: points that the real decision did not confirm.
+    """
+
+    def __init__(
+        self, space: Space, wanted: Collection[str], verify: Verify | None,
+        refused: set[tuple[int, ...]],
+    ) -> None:  # fmt: skip
+        self.space = space
+        self.cost = space.ceiling
+        self.point: Ints | None = None
+        self.refused = refused
+        self._wanted = wanted
+        self._verify = verify
+
+    def try_points(self, points: Ints, costs: Floats) -> Flags:
+        """Whether each point is an answer; stops at the first, cheapest first."""
+        found = np.zeros(len(points), dtype=bool)
+        order = np.argsort(costs, kind="stable")
+        for begin in range(0, len(order), _AT_ONCE):
+            some = order[begin : begin + _AT_ONCE]
+            some = some[costs[some] < self.cost - EPSILON]
+            if not len(some):
+                break
+            sure, maybe = self._judged(points[some])
+            for at in np.flatnonzero(sure | maybe):
+                if self._is_answer(points[some[at]], bool(sure[at])):
+                    found[some[at]] = True
+                    self.cost, self.point = float(costs[some[at]]), points[some[at]].copy()
+                    return found
+        return found
+
+    def try_cells(self, tables: Tables, points: Ints) -> Ints | None:
+        """The first of points that is an answer; they are cells of tables, cheapest first."""
+        lines = tables.boxes.lines
+        chosen = [line.representative() for line in lines]
+        for begin in range(0, len(points), _AT_ONCE):
+            some = points[begin : begin + _AT_ONCE]
+            positions = np.stack(
+                [line.origin[chosen[at][some[:, at]]] for at, line in enumerate(lines)], axis=1
+            )
+            costs = np.array([tables.cost(point) for point in some])
+            answered = self.try_points(positions, costs)
+            if answered.any():
+                return np.asarray(some[int(answered.argmax())])
+        return None
+
+    def cells(self, boxes: Boxes) -> Ints | None:
+        """The best answer as cells of a problem; None if it is not in it."""
+        if self.point is None:
+            return None
+        found = np.empty(len(boxes.lines), dtype=np.int64)
+        for at, line in enumerate(boxes.lines):
+            place = int(np.searchsorted(line.origin, self.point[at]))
+            if place == len(line.origin) or line.origin[place] != self.point[at]:
+                return None
+            found[at] = line.cell[place]
+        return found
+
+    def _judged(self, points: Ints) -> tuple[Flags, Flags]:
+        """Whether each point surely is an answer, and whether it may be one for all that is known."""
+        space = self.space
+        low, high = space.margins(points)
+        _, sure = space.judge.verdict(Box(points, points, *space.scores.over(low, high, 1.0)))
+        maybe = ~sure
+        for off in (-1.0, 1.0):
+            scores = space.scores.shifted(low, high, off)
+            maybe &= space.judge.verdict(Box(points, points, *scores))[0]
+        return sure, maybe
+
+    def _is_answer(self, point: Ints, sure: bool) -> bool:
+        key = tuple(point.tolist())
+        if key in self.refused:
+            return False
+        if sure:
+            return True
+        if self._verify is None:
+            return False
+        if self._verify([self.space.settings(point)])[0] in self._wanted:
+            return True
+        self.refused.add(key)
+        return False

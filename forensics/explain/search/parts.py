@@ -1,0 +1,192 @@
+"""Closing a whole problem: bounds, what they rule out, a search through the rest, or smaller parts."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import replace
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from forensics.explain.search.boxes import (
+    EPSILON,
+    Boxes,
+    joined,
+    merged,
+    narrowed,
+    within_budget,
+    without,
+)
+from forensics.explain.search.branch import Hooks, explore
+from forensics.explain.search.dual import Dual
+from forensics.explain.search.incumbent import Incumbent
+from forensics.explain.search.intervals import Flags, Floats
+from forensics.explain.search.quick import answer_from, cheapest, tables_of
+
+_ROUNDS = 12
+#: Where shares are inherited.
+_ROUNDS_MORE = 6
+_TRIALS = 14
+_TURNS_MAX = 4
+#: Boxes to go through before a problem is parted: fewer after each time that did not end it.
+_NODES_FIRST, _NODES_LEAST, _NODES_MOST = 1500, 128, 4000
+#: A problem that shrank to less than this is worth another round of bounds.
+_SHRUNK = 0.85
+
+
+class Closed(NamedTuple):
+    """No answer of the problem costs less than ``bound``, after looking at so many boxes."""
+
+    bound: float
+    nodes: int
+
+
+class _Part(NamedTuple):
+    bound: float
+    number: int
+    boxes: Boxes
+    prices: Floats
+    depth: int
+    dual: Dual | None
+
+
+def close(incumbent: Incumbent, boxes: Boxes, hooks: Hooks, deadline: float) -> Closed:
+    """Looks for better answers until none is left or time is up.
+
+    The bound is the incumbent's cost where none is left.
+    """
+    opened = _Opened(incumbent, hooks, deadline)
+    heap = [_Part(0.0, 0, boxes, np.ones(len(boxes.limit)), 0, None)]
+    number = 1
+    while heap and heap[0].bound < incumbent.cost - EPSILON:
+        if perf_counter() > deadline:
+            return Closed(heap[0].bound, opened.nodes)
+        for child in opened.children(heapq.heappop(heap)):
+            heapq.heappush(heap, child._replace(number=number))
+            number += 1
+    return Closed(incumbent.cost, opened.nodes)
+
+
+class _Opened:
+    def __init__(self, incumbent: Incumbent, hooks: Hooks, deadline: float) -> None:
+        self.incumbent = incumbent
+        self.hooks = hooks
+        self.deadline = deadline
+        self.nodes = 0
+        self._nodes_max = _NODES_FIRST
+
+    def children(self, part: _Part) -> list[_Part]:
+        """What is left of a part: nothing, smaller parts, or itself when time is up."""
+        boxes = within_budget(part.boxes, self.incumbent.cost)
+        if boxes is None:
+            return []
+        part = part._replace(boxes=self._followed(boxes))
+        whole = part.depth == 0
+        if whole:
+            part = part._replace(prices=self._first_prices(part.boxes))
+        for turn in range(_TURNS_MAX if whole else 2):
+            size = _size(part.boxes)
+            if perf_counter() > self.deadline:
+                return [part]
+            if turn > 0 and (whole or part.depth % 2 == 0):
+                boxes = merged(part.boxes, self.incumbent.cost)
+                boxes = None if boxes is None else within_budget(boxes, self.incumbent.cost)
+                if boxes is None:
+                    return []
+                part = part._replace(boxes=boxes)
+            bounded = self._bounded(part, turn)
+            if bounded is None:
+                return []
+            part = bounded
+            if turn > 0 and _size(part.boxes) > _SHRUNK * size:
+                break
+        if perf_counter() > self.deadline:
+            return [part]
+        assert part.dual is not None
+        dual = part.dual
+        if dual.boxes is not part.boxes:
+            dual = Dual(part.boxes, part.prices, dual)
+            _improve(dual, _ROUNDS_MORE, self.incumbent)
+        part = part._replace(bound=max(part.bound, dual.bound()), dual=dual)
+        return [] if self._is_beaten(part.bound) else self._explored(part, dual)
+
+    def _bounded(self, part: _Part, turn: int) -> _Part | None:
+        """A part with a better bound, without what cannot be cheaper; None if all of it is gone."""
+        dual = Dual(part.boxes, part.prices, part.dual)
+        rounds = _ROUNDS if part.dual is None else _ROUNDS_MORE
+        if _improve(dual, rounds, self.incumbent):
+            return None
+        if turn == 0:
+            answer_from(self.incumbent, dual)
+        if turn == 1 and part.depth == 0:
+            dual.climb(self.incumbent.cost - EPSILON, _TRIALS, self.deadline)
+        now = dual.bound()
+        if self._is_beaten(now):
+            return None
+        gap = self.incumbent.cost - EPSILON - now
+        part = part._replace(bound=max(part.bound, now), prices=dual.prices, dual=dual)
+        left = without(part.boxes, dual.spare_boxes(gap), dual.spare_positions(gap))
+        if left is part.boxes:
+            return part
+        left = None if left is None else within_budget(joined(left), self.incumbent.cost)
+        return None if left is None else part._replace(boxes=left)
+
+    def _explored(self, part: _Part, dual: Dual) -> list[_Part]:
+        """Goes through the boxes of a part; parts it where that does not come to an end."""
+        boxes = part.boxes
+        outcome = explore(boxes, dual, self.incumbent, self.hooks, self._nodes_max, self.deadline)
+        self.nodes += outcome.nodes
+        bound = max(part.bound, outcome.bound)
+        if self._is_beaten(bound) or outcome.part is None:
+            self._nodes_max = min(_NODES_MOST, self._nodes_max * 2)
+            return []
+        self._nodes_max = max(_NODES_LEAST, self._nodes_max // 2)
+        lever, first, last = outcome.part
+        places = np.arange(len(boxes.lines[lever].cost))
+        found = []
+        for chosen in (places < first, (places >= first) & (places <= last), places > last):
+            if not chosen.any():
+                continue
+            keep: list[Flags | None] = [None] * len(boxes.lines)
+            keep[lever] = chosen
+            child = narrowed(boxes, keep)
+            if child is not None:
+                least = max(bound, child.least_cost())
+                found.append(_Part(least, 0, joined(child), dual.prices, part.depth + 1, dual))
+        return found
+
+    def _is_beaten(self, bound: float) -> bool:
+        return bound >= self.incumbent.cost - EPSILON
+
+    def _first_prices(self, boxes: Boxes) -> Floats:
+        """Prices at which keeping the limits is worth about what the best answer costs."""
+        tables = tables_of(self.incumbent, boxes)
+        excess = tables.excess(cheapest(tables))
+        finite = np.isfinite(boxes.limit)
+        return 2.0 * self.incumbent.cost / np.maximum(excess, 1e-3) / max(1, int(finite.sum()))
+
+    def _followed(self, boxes: Boxes) -> Boxes:
+        """With the least that followers add now that levers can do less."""
+        space = self.incumbent.space
+        if not space.followers:
+            return boxes
+        first = np.array([[line.origin[0] for line in boxes.lines]])
+        last = np.array([[line.origin[-1] for line in boxes.lines]])
+        _, _, linear = space.follow(first, last, boxes.limit_margin, boxes.limit_sign)
+        return replace(boxes, followed=linear[0])
+
+
+def _improve(dual: Dual, rounds: int, incumbent: Incumbent) -> bool:
+    """Betters the bound in so many rounds; whether it got to what the best answer costs."""
+    for turn in range(rounds):
+        dual.improve()
+        if turn % 3 == 2:
+            dual.reprice()
+            if dual.bound() >= incumbent.cost - EPSILON:
+                return True
+    return False
+
+
+def _size(boxes: Boxes) -> int:
+    return len(boxes.value) + sum(boxes.sizes())

@@ -1,0 +1,123 @@
+"""Good answers quickly: levers moved one at a time, then all pairs at once while it gets cheaper."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forensics.explain.search.boxes import EPSILON, Boxes, Ints, within_budget
+from forensics.explain.search.dual import Dual
+from forensics.explain.search.incumbent import Incumbent
+from forensics.explain.search.intervals import Floats
+from forensics.explain.search.tables import Plane, Tables
+
+_CANDIDATES_A_PLANE = 64
+_STEPS_MAX = 40
+
+
+def first_answer(incumbent: Incumbent, boxes: Boxes) -> None:
+    """From the decision as it is: the levers that gain most for their cost, then better pairs."""
+    tables = tables_of(incumbent, boxes)
+    point = cheapest(tables)
+    if not (tables.excess(point) > 0).any():
+        incumbent.try_cells(tables, point[None, :])
+    found = greedy(tables, point)
+    if found is not None:
+        incumbent.try_cells(tables, found[None, :])
+    left = within_budget(boxes, incumbent.cost)
+    if left is None:
+        return
+    tables = tables_of(incumbent, left)
+    polish(incumbent, tables, cheapest(tables))
+    start = incumbent.cells(left)
+    if start is not None:
+        polish(incumbent, tables, start)
+
+
+def answer_from(incumbent: Incumbent, dual: Dual) -> None:
+    """What prices and shares would choose for each lever, made an answer and then cheaper."""
+    boxes = dual.boxes
+    tables = tables_of(incumbent, boxes)
+    point = np.array(
+        [line.cell[int(dual.position_costs(at).argmin())] for at, line in enumerate(boxes.lines)]
+    )
+    reached = greedy(tables, point)
+    if reached is not None:
+        incumbent.try_cells(tables, reached[None, :])
+        polish(incumbent, tables, reached)
+
+
+def polish(incumbent: Incumbent, tables: Tables, point: Ints) -> None:
+    """Changes two levers at once to the cheapest answer, as long as it gets cheaper."""
+    while tables.levers > 1:
+        before = incumbent.cost
+        found = [
+            _cheaper(plane, point, before) for plane in tables.planes(point)
+        ]
+        cost = np.concatenate([each[0] for each in found])
+        if not len(cost):
+            return
+        points = np.concatenate([each[1] for each in found])[np.argsort(cost, kind="stable")]
+        taken = incumbent.try_cells(tables, points)
+        if taken is None or incumbent.cost >= before - EPSILON:
+            return
+        point = taken
+
+
+def _cheaper(plane: Plane, point: Ints, below: float) -> tuple[Floats, Ints]:
+    """The cheapest points of a plane that keep all limits, with their costs."""
+    fits = plane.cost < below - EPSILON
+    for excess in plane.excess:
+        fits &= excess <= 0
+    rows, columns = np.nonzero(fits)
+    cost = plane.cost[rows, columns]
+    if len(cost) > _CANDIDATES_A_PLANE:
+        kept = np.argpartition(cost, _CANDIDATES_A_PLANE)[:_CANDIDATES_A_PLANE]
+        rows, columns, cost = rows[kept], columns[kept], cost[kept]
+    points = np.repeat(point[None, :], len(rows), 0)
+    points[:, plane.lever] = rows
+    points[np.arange(len(rows)), plane.others[0][columns]] = plane.others[1][columns]
+    return cost, points
+
+
+def greedy(tables: Tables, point: Ints) -> Ints | None:
+    """A point within the limits, by changing again and again what gains most for its cost.
+
+    None where no change of one lever comes nearer.
+    """
+    for _ in range(_STEPS_MAX):
+        excess, added = tables.profiles(point)
+        over = np.maximum(excess, 0.0)
+        if not over.any():
+            return point
+        unit = np.where(over > 0, over, 1.0)[:, None]
+        best: tuple[float, int, int] | None = None
+        for lever, change in enumerate(added):
+            after = np.maximum(excess[:, None] + change, 0.0)
+            gain = ((over[:, None] - after) / unit).sum(axis=0)
+            price = tables.costs[lever] - tables.costs[lever][point[lever]]
+            worth = np.where(gain > EPSILON, gain / np.maximum(price, EPSILON), -np.inf)
+            at = int(worth.argmax())
+            enough = (after <= 0).all(axis=0)
+            if enough.any():
+                at = int(np.where(enough, price, np.inf).argmin())
+            if np.isfinite(worth[at]) and (best is None or worth[at] > best[0]):
+                best = float(worth[at]), lever, at
+        if best is None:
+            return None
+        point = point.copy()
+        point[best[1]] = best[2]
+    return None
+
+
+def cheapest(tables: Tables) -> Ints:
+    """Every lever in its cheapest cell."""
+    return np.array([int(cost.argmin()) for cost in tables.costs], dtype=np.int64)
+
+
+def tables_of(incumbent: Incumbent, boxes: Boxes) -> Tables:
+    """Tables of a problem in which followers stay as they are while no lever moves."""
+    current = incumbent.space.current[None, :]
+    cells, _, linear = incumbent.space.follow(
+        current, current, boxes.limit_margin, boxes.limit_sign
+    )
+    return Tables(boxes, cells[0], linear[0])
