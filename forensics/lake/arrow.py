@@ -55,6 +55,14 @@ def numbers(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
     return np.where(valid(column), found, np.array(nothing, kind))
 
 
+def floats(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+    """As :func:`numbers`, with NaN wherever there is none; what has nulls is float64 at least."""
+    if column.null_count and not pa.types.is_floating(column.type):
+        column = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
+        column = column.cast(pa.float64(), safe=False)
+    return numbers(column)
+
+
 def valid(array: pa.Array) -> NDArray[np.bool_]:
     """Where an array is not null."""
     bitmap = array.buffers()[0]

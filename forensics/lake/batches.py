@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from forensics.lake import exactness
 from forensics.lake.arrow import column as to_arrow
-from forensics.lake.arrow import different, numbers, places, valid
+from forensics.lake.arrow import different, floats, numbers, places, valid
 from forensics.lake.datafile import Chunk, DataFile
 from forensics.lake.exactness import Exact
 from forensics.lake.grouping import grouped
@@ -163,7 +163,7 @@ class Batch:
         there = None
         if any(array.null_count for array in arrays):
             there = _joined([valid(array) for array in arrays])
-        return _joined([numbers(array) for array in arrays]), there
+        return _joined([floats(array) for array in arrays]), there
 
     def micros(self, path: str) -> Longs:
         """A loaded column of times, as microseconds since 1970."""
@@ -242,7 +242,7 @@ class Batch:
         return found
 
     def matrix(self, names: tuple[str, ...], dtype: type[np.floating[Any]]) -> NDArray[Any]:
-        """Numeric features as the rows of a matrix, NaN where there is none; not to be changed.
+        """Numeric features as the rows of a matrix, NaN for all others; not to be changed.
 
         Features that were not loaded are read for it, row group after row group: all of them at
         once would be several times as large as the matrix.
@@ -264,12 +264,12 @@ class Batch:
         streamed: dict[str, int] = {}
         for at, name in enumerate(names):
             arrays = self._arrays(f"features.{name}")
-            if arrays is not None:
-                _write(arrays, matrix[:, at])
-            elif name in self.features:
-                streamed[f"features.{name}"] = at
-            else:
+            if name not in self.features or not self.is_number(name):
                 matrix[:, at] = np.nan
+            elif arrays is not None:
+                _write(arrays, matrix[:, at])
+            else:
+                streamed[f"features.{name}"] = at
         if not streamed:
             return
         for group, start, size in zip(self._groups, self._starts, self._sizes, strict=False):
@@ -410,7 +410,7 @@ def _write(arrays: Iterable[pa.Array], target: NDArray[Any]) -> None:
     end = 0
     for array in arrays:
         start, end = end, end + len(array)
-        target[start:end] = numbers(array)
+        target[start:end] = floats(array)
 
 
 def _joined(arrays: list[Any]) -> Any:

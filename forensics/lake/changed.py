@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.lake.arrow import column as to_arrow
-from forensics.lake.arrow import different, numbers
+from forensics.lake.arrow import different, floats
 from forensics.lake.batches import Batch
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ChangedRows:
         with np.errstate(over="ignore"):
             for at, name in enumerate(names):
                 if name in self._columns and not pa.types.is_string(self._columns[name].type):
-                    found[:, at] = numbers(self._columns[name].cast(pa.float64(), safe=False))
+                    found[:, at] = floats(self._columns[name])
         return found
 
     def different(self, name: str, rows: Longs | None) -> tuple[Ints, list[Any]]:

@@ -43,8 +43,16 @@ class WhatIfOne:
         }
 
 
-def what_if(snapshot: Snapshot, identifier: str, asked: Asked) -> list[WhatIfOne]:
+def what_if(
+    snapshot: Snapshot, identifier: str, asked: Asked, *, workers: Workers
+) -> list[WhatIfOne]:
     """All decisions that ``identifier`` names under a change, oldest first.
+
+    Args:
+        snapshot: the lake.
+        identifier: a request id or a decision id.
+        asked: what is to be different.
+        workers: model processes to use and to leave running.
 
     Raises:
         NotFoundError: when no decision has that id.
@@ -55,21 +63,15 @@ def what_if(snapshot: Snapshot, identifier: str, asked: Asked) -> list[WhatIfOne
     if not found:
         raise not_found(snapshot, identifier)
     artifacts = ArtifactStore(snapshot.root)
-    workers = Workers()
     answers = []
-    try:
-        for kept, decision in found:
-            with ReplaySession(
-                decision, artifacts, connection=snapshot.connection, workers=workers
-            ) as session:
-                types = snapshot.tables[kept.location.table].features
-                change = change_of(snapshot, asked, types, session.values)
-                answer = what_if_one(session, change, snapshot.connection, workers)
-            digest = decision.model.get("digest")
-            known = bool(digest and artifacts.has(digest))
-            answers.append(
-                WhatIfOne(decision, answer, completeness(decision, answer.replay, known))
-            )
-    finally:
-        workers.close()
+    for kept, decision in found:
+        with ReplaySession(
+            decision, artifacts, connection=snapshot.connection, workers=workers
+        ) as session:
+            types = snapshot.tables[kept.location.table].features
+            change = change_of(snapshot, asked, types, session.values)
+            answer = what_if_one(session, change, snapshot.connection, workers)
+        digest = decision.model.get("digest")
+        known = bool(digest and artifacts.has(digest))
+        answers.append(WhatIfOne(decision, answer, completeness(decision, answer.replay, known)))
     return answers

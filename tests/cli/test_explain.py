@@ -83,6 +83,17 @@ def test_json_has_method_unit_base_value_and_error(
     assert total == pytest.approx(0.388, abs=0.001)
     assert ran.json["reasons"] is None
     assert ran.json["counterfactuals"] == []
+    assert ran.json["counterfactual_search"]["reason"] == "it was not asked for"
+
+
+def test_what_would_have_changed_it_is_proven_or_said_not_to_be(
+    sample_lake: Path, showcase: str, run: Run
+) -> None:
+    ran = run("explain", showcase, "--time", 5, "--json", "--lake", sample_lake).json
+    (change,) = ran["counterfactuals"]
+    assert change["verified"]
+    assert ran["counterfactual_search"]["status"] in ("optimal", "gap")
+    assert ran["counterfactual_search"]["statement"]
 
 
 def test_templates_word_the_reasons(
@@ -232,6 +243,8 @@ def test_3_when_there_is_no_such_decision_file_or_artifact(
         (["7f3a-c1", "--since", "2026-10-01"], "--since is for a window"),
         (["--point", "credit_line", "--reasons"], "--reasons is for one decision"),
         (["--point", "credit_line", "--background", "x"], "--background is for one decision"),
+        (["--point", "credit_line", "--time", "1"], "--time is for one decision"),
+        (["7f3a-c1", "--time", "-1"], "'--time'"),
         (["--point", "credit_line", "--pin"], "no outcome is named so"),
         (["--point", "nowhere"], "No decision point 'nowhere'"),
         (["7f3a-c1", "--interventional"], "Interventional attributions compare with rows"),
@@ -311,7 +324,9 @@ def test_explaining_a_decision_loads_nothing_heavy(sample_lake: Path, showcase: 
     import subprocess
     import sys
 
-    arguments = ["explain", showcase, "--reasons", "--lake", str(sample_lake)]
+    # The search for changes alone needs numpy.
+    arguments = ["explain", showcase, "--reasons", "--counterfactuals", "0"]
+    arguments += ["--lake", str(sample_lake)]
     code = (
         f"from forensics.cli.main import run\nassert run({arguments!r}) == 0\n"
         "import json, sys; sys.stderr.write('\\n' + json.dumps(sorted(sys.modules)))"

@@ -1,7 +1,7 @@
 """The values that each lever may take, and the cells between which a model or a rule can tell them.
 
 A lever's axis is a row of positions: its possible values in ascending order (a missing one first),
-the current one among them. Positions that no model and no rule tells apart form a cell. Where only
+the current one among them. Ints that no model and no rule tells apart form a cell. Where only
 cells matter, each keeps one position, the one nearest to the current value.
 """
 
@@ -15,16 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from forensics.errors import UsageError
-from forensics.explain.search.intervals import Flags, Floats
+from forensics.explain.search.arrays import Flags, Floats, Ints, spans
+from forensics.explain.search.conditions import Expression, names_of
 from forensics.explain.search.problem import Lever, Model, Problem
 from forensics.replay.ensemble import MISSING_IS_ZERO, MISSING_IS_ZERO_OR_NAN
 
-Ints = npt.NDArray[np.int64]
-
 #: A longer grid is only looked at around the models' cut points.
 _WHOLE_GRID_MAX = 1 << 17
-#: A lever that is linked with others is searched value by value.
-_LINKED_GRID_MAX = 1 << 22
+#: A lever that conditions or coefficients look at is searched value by value.
+_LINKED_GRID_MAX, _LINEAR_GRID_MAX = 1 << 20, 1 << 18
 #: A linked lever's values are grouped in about so many parts for bounds.
 _PARTS = 64
 #: LightGBM's zero.
@@ -44,8 +43,8 @@ class Axis:
         current: position of the current value.
         null: whether the first position is NULL.
         cells: by position, its cell, ascending from 0.
-        first: by position, where its cell begins on the whole axis: position of ``whole``.
-        last: by position, where it ends.
+        first: by position, where its cell begins on the ``whole`` axis.
+        last: by position, where it ends there.
         whole: the axis before cells were reduced to one position each; None if they were not.
     """
 
@@ -111,7 +110,9 @@ def _choices(
 ) -> tuple[Floats, Ints, int, list[Any]]:
     texts = isinstance(lever.categories[0], str)
     if current is not None and isinstance(current, str) != texts:
-        raise UsageError(f"Lever {lever.name} has categories of another type than its value {current!r}.")
+        raise UsageError(
+            f"Lever {lever.name} has categories of another type than its value {current!r}."
+        )
 
     def seen(raw: Any) -> float:
         return float("nan") if raw is None else float(ranks[raw] if texts else raw)
@@ -156,11 +157,16 @@ def grid_values(lever: Lever, steps: Ints) -> Floats:
 
 def _around(problem: Problem, lever: Lever) -> Ints:
     """The grid's ends, and its values beside each cut point and the current value."""
-    if linked(problem, lever.name):
-        if lever.last > _LINKED_GRID_MAX:
+    linear = any(
+        len(model.ensemble.coefficients) > 0 and lever.name in model.names
+        for model in problem.models
+    )
+    if linear or _is_used(problem, lever.name):
+        most = _LINEAR_GRID_MAX if linear else _LINKED_GRID_MAX
+        if lever.last >= most:
             raise UsageError(
-                f"Lever {lever.name} has {lever.last + 1:,} values and is used in a condition.",
-                f"At most {_LINKED_GRID_MAX:,} can be searched there.",
+                f"Lever {lever.name} has {lever.last + 1:,} values, each of which may matter.",
+                f"At most {most:,} can be searched where a condition or a coefficient uses them.",
                 "Give it a larger step.",
             )
         return np.arange(lever.last + 1)
@@ -176,23 +182,17 @@ def _around(problem: Problem, lever: Lever) -> Ints:
     # Values a model rounds to float32 may cross a cut point that is some steps away.
     reach = max(2, int(np.ceil(2.0**-23 * np.abs(found).max(initial=1.0) / lever.step)) + 1)
     around = (nearest[:, None] + np.arange(-reach, reach + 2)).ravel()
-    inside = np.clip(np.append(around, [0, lever.last]), 0, lever.last)
+    inside = np.clip(np.concatenate([around, [0, lever.last]]), 0, lever.last)
     return np.unique(inside.astype(np.int64))
 
 
-def linked(problem: Problem, name: str) -> bool:
-    """Whether anything but a model's own feature uses the name."""
-    from forensics.explain.search.conditions import names_of
-
+def _is_used(problem: Problem, name: str) -> bool:
+    """Whether an expression uses the name."""
     logic = problem.logic
-    expressions = [condition for condition, _ in logic.rules]
+    expressions: list[Expression | None] = [condition for condition, _ in logic.rules]
     expressions += [step for _, step in logic.steps]
     expressions += [*problem.derived.values(), *problem.constraints]
-    if any(name in names_of(expression) for expression in expressions):
-        return True
-    return any(
-        len(model.ensemble.coefficients) > 0 and name in model.names for model in problem.models
-    )
+    return any(name in names_of(expression) for expression in expressions)
 
 
 def _inputs(model: Model, lever: Lever, values: Floats, raws: Sequence[Any]) -> Floats:
@@ -201,7 +201,9 @@ def _inputs(model: Model, lever: Lever, values: Floats, raws: Sequence[Any]) -> 
         return values
     if codes is None:
         if lever.categories and isinstance(lever.categories[0], str):
-            raise UsageError(f"The model of {model.score} has no number for the texts of {lever.name}.")
+            raise UsageError(
+                f"The model of {model.score} has no number for the texts of {lever.name}."
+            )
         return rounded(model, values)
     recorded = model.row[model.names.index(lever.name)]
     unknown = [raw for raw in lever.categories if raw not in codes]
@@ -221,13 +223,14 @@ def rounded(model: Model, values: Floats) -> Floats:
     return values
 
 
-def is_missing(model_missing: npt.NDArray[np.int8], values: Floats) -> Flags:
+def is_missing(model_missing: Ints, values: Floats) -> Flags:
     """Whether a node takes a value for missing; shapes are broadcast."""
     nothing = np.isnan(values)
     near_zero = np.abs(np.where(nothing, 1.0, values)) <= ZERO
-    return (nothing & (model_missing != MISSING_IS_ZERO)) | (
+    missing: Flags = (nothing & (model_missing != MISSING_IS_ZERO)) | (
         near_zero & (model_missing == MISSING_IS_ZERO_OR_NAN)
     )
+    return missing
 
 
 def with_cells(axis: Axis, keys: Sequence[npt.NDArray[Any]], linked_: bool) -> Axis:
@@ -239,7 +242,7 @@ def with_cells(axis: Axis, keys: Sequence[npt.NDArray[Any]], linked_: bool) -> A
         linked_: whether positions within a cell must stay, grouped in some parts; otherwise each
             cell keeps its cheapest position.
     """
-    apart = np.zeros(axis.size, dtype=bool)
+    apart = np.zeros(axis.size, dtype=np.bool_)
     for key in keys:
         apart[1:] |= key[1:] != key[:-1]
     if axis.null:
@@ -247,13 +250,12 @@ def with_cells(axis: Axis, keys: Sequence[npt.NDArray[Any]], linked_: bool) -> A
     if linked_:
         apart[:: max(1, -(-axis.size // _PARTS))] = True
     apart[0] = False
-    cells = np.cumsum(apart)
-    starts = np.flatnonzero(np.append(True, apart[1:])) if axis.size else np.zeros(0, np.int64)
-    ends = np.append(starts[1:], axis.size) - 1
+    cells = np.cumsum(apart, dtype=np.int64)
+    starts, ends = spans(cells)
     if linked_:
         return Axis(
             axis.lever, axis.values, axis.inputs, axis.steps, axis.cost, axis.current, axis.null,
-            cells, starts[cells], ends[cells],
+            cells, axis.first, axis.last,
         )  # fmt: skip
     # Costs fall towards the current value and rise beyond it.
     chosen = np.clip(axis.current, starts, ends)
@@ -262,3 +264,23 @@ def with_cells(axis: Axis, keys: Sequence[npt.NDArray[Any]], linked_: bool) -> A
         axis.steps[chosen], axis.cost[chosen], int(cells[axis.current]), axis.null,
         np.arange(len(starts)), starts, ends, axis,
     )  # fmt: skip
+
+
+def sides_of_cuts(axis: Axis, model: Model, number: int) -> list[Ints | Flags]:
+    """By position, numbers that differ wherever some node of the model tells positions apart."""
+    if axis.lever.name not in model.names:
+        return []
+    ensemble = model.ensemble
+    at = model.names.index(axis.lever.name)
+    nodes = np.flatnonzero(np.asarray(ensemble.feature) == at)
+    given = axis.inputs[number]
+    cuts = np.unique(np.asarray(ensemble.threshold)[nodes])
+    known = np.where(np.isnan(given), -np.inf, given)
+    found: list[Any] = [np.searchsorted(cuts, known, side="right" if ensemble.below else "left")]
+    if (np.asarray(ensemble.missing)[nodes] == MISSING_IS_ZERO_OR_NAN).any():
+        found.append(np.abs(known) <= ZERO)
+    sets = [ensemble.sets[int(node)] for node in nodes if int(node) in ensemble.sets]
+    if sets:
+        member = np.stack([np.isin(given, list(members)) for members in sets])
+        found.append(np.unique(member, axis=1, return_inverse=True)[1].ravel())
+    return found

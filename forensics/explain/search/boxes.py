@@ -14,12 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from forensics.explain.search.intervals import Flags, Floats
-
-Cells = npt.NDArray[np.int32]
-Ints = npt.NDArray[np.int64]
+from forensics.explain.search.arrays import Flags, Floats, Ints, counted, spans
 
 #: Costs closer than this are equal.
 EPSILON = 1e-9
@@ -59,7 +55,7 @@ class Line:
         """By cell, its first position."""
         if len(self.cell) == self.cells:
             return self.cell
-        return np.concatenate([[0], np.flatnonzero(self.cell[1:] != self.cell[:-1]) + 1])
+        return spans(self.cell)[0]
 
     def cell_cost(self) -> Floats:
         """By cell, the least cost in it."""
@@ -71,14 +67,12 @@ class Line:
         """By cell, its cheapest position."""
         if len(self.cell) == self.cells:
             return self.cell
-        starts = self.starts()
-        ends = np.concatenate([starts[1:], [len(self.cost)]]) - 1
-        return np.asarray(np.clip(self.cheapest, starts, ends))
+        return np.asarray(np.clip(self.cheapest, *spans(self.cell)))
 
     def kept(self, positions: Flags) -> Line:
         """The line with some of its positions."""
         cell = _numbered(self.cell[positions])
-        walls = np.zeros(len(cell), dtype=bool)
+        walls = np.zeros(len(cell), dtype=np.bool_)
         if self.walls.any():
             behind = np.cumsum(self.walls)[positions]
             walls[1:] = behind[1:] != behind[:-1]
@@ -88,7 +82,7 @@ class Line:
         )  # fmt: skip
 
     def joined(self, apart: Flags) -> Line:
-        """The line with cells joined where ``apart``, by cell, does not part it from the one before."""
+        """The line with cells joined to the one before unless ``apart``, by cell, parts them."""
         line = Line(
             self.cost, (np.cumsum(apart) - 1)[self.cell], self.origin, self.linear, self.walls,
             self.loose,
@@ -122,8 +116,9 @@ class Boxes:
         low: by box and axis, its first cell; the levers' axes first, then those of followers.
         high: likewise, its last.
         follower_cells: by follower, how many cells it has.
-        limit_margin, limit_sign, highest: by limit, the margin that it is about, 1 where that may not be above it and -1 where
-            its negative may not, and the number, which may be infinite.
+        limit_margin: by limit, the margin that it is about.
+        limit_sign: by limit, 1 where the margin may not be above it, -1 where its negative may not.
+        highest: by limit, the number, which may be infinite.
         moved: by limit, what groups that are no longer here, and all that is fixed, add.
         followed: by limit, what followers add at least, which no box of this problem holds.
         member: groups of the first problem that this one comes from, all that are in some group.
@@ -134,8 +129,8 @@ class Boxes:
     group: Ints
     margin: Ints
     value: Floats
-    low: Cells
-    high: Cells
+    low: Ints
+    high: Ints
     follower_cells: tuple[int, ...]
     limit_margin: Ints
     limit_sign: Floats
@@ -180,7 +175,7 @@ class Boxes:
         return np.asarray(self.margin[self.group] == self.limit_margin[limit])
 
 
-def box_costs(lines: Sequence[Line], low: Cells, high: Cells) -> Floats:
+def box_costs(lines: Sequence[Line], low: Ints, high: Ints) -> Floats:
     """By box, what a point in it costs at least."""
     found = np.zeros(len(low))
     for at, line in enumerate(lines):
@@ -213,7 +208,7 @@ def tidied(boxes: Boxes) -> Boxes | None:
 
 def narrowed(boxes: Boxes, keep: Sequence[Flags | None]) -> Boxes | None:
     """The problem with some positions only, by lever; None keeps all. None where none is left."""
-    return without(boxes, np.ones(len(boxes.value), dtype=bool), keep)
+    return without(boxes, np.ones(len(boxes.value), dtype=np.bool_), keep)
 
 
 def without(boxes: Boxes, alive: Flags, keep: Sequence[Flags | None] = ()) -> Boxes | None:
@@ -228,7 +223,7 @@ def without(boxes: Boxes, alive: Flags, keep: Sequence[Flags | None] = ()) -> Bo
         if not changed:
             low, high, changed = low.copy(), high.copy(), True
         line = lines[at]
-        left = np.zeros(line.cells, dtype=bool)
+        left = np.zeros(line.cells, dtype=np.bool_)
         left[line.cell[positions]] = True
         before = np.zeros(line.cells + 1, dtype=np.int32)
         np.cumsum(left, out=before[1:])
@@ -251,7 +246,7 @@ def joined(boxes: Boxes) -> Boxes:
     low, high = boxes.low.copy(), boxes.high.copy()
     for at, line in enumerate(lines):
         count = line.cells
-        apart = np.zeros(count + 1, dtype=bool)
+        apart = np.zeros(count + 1, dtype=np.bool_)
         apart[low[:, at]] = True
         apart[high[:, at] + 1] = True
         apart = apart[:count] | line.walls[line.starts()]
@@ -297,7 +292,7 @@ def _gaps(boxes: Boxes, at: int, size: int) -> Flags | None:
     bounded = (low > 0) | (end < size)
     if not bounded.any():
         return None
-    uses = np.zeros(boxes.groups, dtype=bool)
+    uses = np.zeros(boxes.groups, dtype=np.bool_)
     uses[boxes.group[bounded]] = True
     row = (np.cumsum(uses) - 1) * (size + 1)
     mine = uses[boxes.group]
@@ -336,7 +331,7 @@ def _merge_once(boxes: Boxes, below: float, size_max: int, growth_max: float) ->
     pair, value, low, high = _meetings(boxes, start, sizes, first, second, below)
     counts = np.bincount(pair, minlength=len(first))
     growth = counts / (sizes[first] + sizes[second])
-    taken = np.zeros(boxes.groups, dtype=bool)
+    taken = np.zeros(boxes.groups, dtype=np.bool_)
     chosen = []
     for at in np.argsort(growth):
         if growth[at] > growth_max:
@@ -353,7 +348,7 @@ def _merge_once(boxes: Boxes, below: float, size_max: int, growth_max: float) ->
     group = np.concatenate([boxes.group[stay], number[pair[new]]])
     order = np.argsort(group, kind="stable")
     margins = np.concatenate([boxes.margin, boxes.margin[first[chosen]]])
-    gone = np.append(taken, np.zeros(len(chosen), dtype=bool))
+    gone = np.append(taken, np.zeros(len(chosen), dtype=np.bool_))
     renumbered = np.cumsum(~gone) - 1
     owner = np.arange(boxes.groups)
     owner[first[chosen]] = owner[second[chosen]] = boxes.groups + np.arange(len(chosen))
@@ -389,11 +384,9 @@ def _alike(boxes: Boxes, start: Ints, sizes: Ints, size_max: int) -> tuple[Ints,
 
 def _meetings(
     boxes: Boxes, start: Ints, sizes: Ints, first: Ints, second: Ints, below: float
-) -> tuple[Ints, Floats, Cells, Cells]:
+) -> tuple[Ints, Floats, Ints, Ints]:
     """Every pair of boxes of every pair of groups that meets and costs less than ``below``."""
-    counts = sizes[first] * sizes[second]
-    pair = np.repeat(np.arange(len(first)), counts)
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    pair, within = counted(sizes[first] * sizes[second])
     a = start[first][pair] + within // sizes[second][pair]
     b = start[second][pair] + within % sizes[second][pair]
     for axis in range(boxes.low.shape[1]):

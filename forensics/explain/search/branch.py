@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.boxes import EPSILON, Boxes, Ints
+from forensics.explain.search.arrays import Flags, Floats, Ints, in_all, in_some
+from forensics.explain.search.boxes import EPSILON, Boxes, Line
 from forensics.explain.search.dual import Dual
 from forensics.explain.search.incumbent import Incumbent
-from forensics.explain.search.intervals import Flags, Floats
 from forensics.explain.search.words import Words, everything
 
 _BATCH = 128
@@ -57,11 +57,11 @@ class _Block(NamedTuple):
     cost: Floats
 
     def some(self, which: Ints | Flags) -> _Block:
-        return _Block(*(part[which] for part in self))
+        return _Block(self.low[which], self.high[which], self.bound[which], self.cost[which])
 
 
 class _Least:
-    """Least values over ranges of positions, by tables over powers of two."""
+    """Least values over ranges, by tables over powers of two."""
 
     def __init__(self, values: Floats) -> None:
         rows = [values]
@@ -76,9 +76,35 @@ class _Least:
         self._level = np.frexp(np.arange(1.0, len(values) + 1))[1].astype(np.int64) - 1
 
     def over(self, low: Ints, high: Ints) -> Floats:
+        """The least from ``low`` to ``high``, both included."""
         level = self._level[high - low]
         row = level * self._size
-        return np.minimum(self._table[row + low], self._table[row + high + 1 - (1 << level)])
+        found: Floats = np.minimum(
+            self._table[row + low], self._table[row + high + 1 - (1 << level)]
+        )
+        return found
+
+
+class _LeastInCells:
+    """Least values over ranges of a long line, whose values fall and then rise within each cell."""
+
+    def __init__(self, line: Line, values: Floats) -> None:
+        self._values = values
+        self._cell = line.cell
+        self._cheapest = line.cheapest
+        self._starts = line.starts()
+        self._cells = _Least(np.minimum.reduceat(values, self._starts))
+        self._ends = np.concatenate([self._starts[1:], [len(values)]]) - 1
+
+    def over(self, low: Ints, high: Ints) -> Floats:
+        """The least from ``low`` to ``high``, both included."""
+        first, last = self._cell[low], self._cell[high]
+        found = np.minimum(self._values[low], self._values[high])
+        for place in (self._cheapest, self._ends[first], self._starts[last]):
+            np.minimum(found, self._values[np.clip(place, low, high)], out=found)
+        inner = last - first > 1
+        found[inner] = np.minimum(found[inner], self._cells.over(first[inner] + 1, last[inner] - 1))
+        return found
 
 
 def explore(
@@ -97,12 +123,14 @@ class _Exploration:
         self.part: tuple[int, int, int] | None = None
         sizes = boxes.sizes()
         self._levers = [at for at, line in enumerate(self.lines) if len(line.cost) > 1]
-        self._axes = [
-            at for at, size in enumerate(sizes) if size > 1 or at >= len(self.lines)
-        ]
+        self._axes = [at for at, size in enumerate(sizes) if size > 1 or at >= len(self.lines)]
         self._priced = Words(boxes.group, dual.reduced_values(), boxes.low, boxes.high, sizes)
         self._fixed = dual.fixed
-        self._left = [_Least(dual.position_costs(at)) for at in range(len(self.lines))]
+        self._left: list[_Least | _LeastInCells] = []
+        for at, line in enumerate(self.lines):
+            values = dual.position_costs(at)
+            simple = line.cells == len(values) or line.linear.any()
+            self._left.append(_Least(values) if simple else _LeastInCells(line, values))
         self._plain: list[Words] = []
         for at in range(len(boxes.limit)):
             mine = boxes.of_limit(at)
@@ -146,20 +174,20 @@ class _Exploration:
     def _step(self, block: _Block) -> _Block:
         """The children of all boxes of a block that have to be looked at, best bound first."""
         block, cells = self._bounded(self._tightened(block))
-        block, cells, least = self._within_limits(block, cells)
+        block, cells = self._within_limits(block, cells)
         if not len(block.bound):
             return block
         corner = np.clip(self._cheapest, block.low, block.high)
         here = self._sums(corner)
-        within = (here <= self.boxes.limit).all(axis=1)
-        answered = np.zeros(len(within), dtype=bool)
+        within = in_all(here <= self.boxes.limit)
+        answered = np.zeros(len(within), dtype=np.bool_)
         tried = np.flatnonzero(within)
         if len(tried):
             tried = tried[np.argsort(block.cost[tried], kind="stable")]
             answered[tried] = self.incumbent.try_points(
                 self._axis_positions(corner[tried]), block.cost[tried]
             )
-        left = ~answered & (block.high > block.low).any(axis=1)
+        left = ~answered & in_some(block.high > block.low)
         left &= block.bound < self.incumbent.cost - EPSILON
         block, corner, within = block.some(left), corner[left], within[left]
         cells = [(low[left], high[left]) for low, high in cells]
@@ -199,17 +227,17 @@ class _Exploration:
 
     def _within_limits(
         self, block: _Block, cells: list[tuple[Ints, Ints]]
-    ) -> tuple[_Block, list[tuple[Ints, Ints]], Floats]:
+    ) -> tuple[_Block, list[tuple[Ints, Ints]]]:
         """The boxes in which every limit, alone, and the logic can be met."""
         if not len(block.bound):
-            return block, cells, np.zeros((0, len(self.boxes.limit)))
+            return block, cells
         least = self._least_sums(block.low, block.high, cells)
-        left = (least <= self.boxes.limit).all(axis=1)
+        left = in_all(least <= self.boxes.limit)
         if self.hooks.possible is not None and left.any():
             at = np.flatnonzero(left)
             low, high = self._axis_positions(block.low[at]), self._axis_positions(block.high[at])
             left[at] = self.hooks.possible(low, high, least[at] + self.boxes.moved)
-        return block.some(left), [(low[left], high[left]) for low, high in cells], least[left]
+        return block.some(left), [(low[left], high[left]) for low, high in cells]
 
     def _least_sums(self, low: Ints, high: Ints, cells: list[tuple[Ints, Ints]]) -> Floats:
         found = np.empty((len(low), len(self._plain)))
@@ -248,7 +276,7 @@ class _Exploration:
         """The boxes parted along the lever that matters most."""
         first, last = self._pieces(block, corner)
         worth = np.full((len(corner), len(self.lines)), -np.inf)
-        trees = ~within & ((first > block.low) | (last < block.high)).any(axis=1)
+        trees = ~within & in_some((first > block.low) | (last < block.high))
         at = np.flatnonzero(trees)
         if len(at):
             some = [(low[at], high[at]) for low, high in cells]
@@ -266,7 +294,9 @@ class _Exploration:
         if self.part is None:
             lever = int(pick[0])
             self.part = lever, int(first[0, lever]), int(last[0, lever])
-        return self._children(block, pick, first[rows, pick], last[rows, pick], worth[rows, pick], trees)
+        return self._children(
+            block, pick, first[rows, pick], last[rows, pick], worth[rows, pick], trees
+        )
 
     def _pieces(self, block: _Block, corner: Ints) -> tuple[Ints, Ints]:
         """By box and lever, the positions in the same cell as the cheapest point."""
@@ -303,15 +333,17 @@ class _Exploration:
         before = everything(size, words.count)
         for place, axis in enumerate(axes):
             if axis < len(self.lines):
-                moves = (first[:, axis] > block.low[:, axis]) | (last[:, axis] < block.high[:, axis])
-                at = np.flatnonzero(moves)
-                if len(at):
-                    cell = self.lines[axis].cell[first[at, axis]]
+                moves = (first[:, axis] > block.low[:, axis]) | (
+                    last[:, axis] < block.high[:, axis]
+                )
+                rows = np.flatnonzero(moves)
+                if len(rows):
+                    cell = self.lines[axis].cell[first[rows, axis]]
                     leaves = words.meeting(axis, cell, cell)
-                    leaves &= before[at]
-                    leaves &= after[place + 1][at]
-                    own = self._left[axis].over(first[at, axis], last[at, axis])
-                    worth[at, axis] = words.least(leaves) + base[at] - left[axis][at] + own
+                    leaves &= before[rows]
+                    leaves &= after[place + 1][rows]
+                    own = self._left[axis].over(first[rows, axis], last[rows, axis])
+                    worth[rows, axis] = words.least(leaves) + base[rows] - left[axis][rows] + own
             before &= masks[place]
         return worth
 
@@ -375,4 +407,9 @@ class _Exploration:
 def _joined(blocks: list[_Block]) -> _Block:
     if len(blocks) == 1:
         return blocks[0]
-    return _Block(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+    return _Block(
+        np.concatenate([block.low for block in blocks]),
+        np.concatenate([block.high for block in blocks]),
+        np.concatenate([block.bound for block in blocks]),
+        np.concatenate([block.cost for block in blocks]),
+    )

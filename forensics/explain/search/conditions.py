@@ -47,7 +47,12 @@ Expression = Constant | Name | Call | Opaque
 
 #: ``case`` takes condition, value, condition, value, ..., and the value for none of them.
 OPERATIONS = frozenset(
-    ["and", "or", "not", "=", "<>", "<", "<=", ">", ">=", "isnull", "distinct", "+", "-", "*", "/", "negative", "abs", "least", "greatest", "floor", "ceil", "round", "whole", "exp", "ln", "log2", "log10", "sqrt", "coalesce", "nullif", "case"]
+    operation
+    for line in (
+        "and or not = <> < <= > >= isnull distinct coalesce nullif case",
+        "+ - * / negative abs least greatest floor ceil round whole exp ln log2 log10 sqrt",
+    )
+    for operation in line.split()
 )
 _COMPARISONS = {
     "COMPARE_EQUAL": "=",
@@ -188,14 +193,14 @@ class _Reader:
 
     def _constant(self, node: Any) -> Expression | None:
         literal = node.get("literal") or {}
-        kind, text = literal.get("kind"), literal.get("text")
+        kind, text = literal.get("kind"), str(literal.get("text"))
         if kind in ("INTEGER", "NUMERIC"):
             try:
                 return Constant(float(text.replace("_", "")))
             except ValueError:
                 return None
         if kind == "STRING":
-            return Constant(str(text))
+            return Constant(text)
         if kind == "BOOLEAN":
             return Constant(text == "true")
         return Constant(None) if kind == "NULL_LITERAL" else None

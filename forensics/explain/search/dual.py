@@ -1,6 +1,6 @@
 """Lower bounds on cost for a whole problem at once, and what can therefore be left out of it.
 
-The limits are priced into the cost (Lagrange multipliers), and each lever's cost is shared out among
+The limits are priced into the cost (Lagrange multipliers), and each lever's cost is shared out to
 the groups that depend on it, so that every group and every lever can be minimised alone: whatever
 the prices and shares, the sum of those minima is a bound. Shares are improved lever by lever as in
 max-product linear programming (Globerson and Jaakkola, 2007): a group hands over what it could do
@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.boxes import Boxes, Ints
-from forensics.explain.search.intervals import Flags, Floats
+from forensics.explain.search.arrays import Flags, Floats, Ints, added, counted
+from forensics.explain.search.boxes import Boxes
 
 _SCALES = np.array([0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0])
 #: How much a price is changed to see whether another is better, at first and at least.
@@ -29,8 +29,9 @@ class _Shares(NamedTuple):
     """One lever's parts: by part, its first and last cell, and the boxes of its group that meet it.
 
     ``users`` are the groups that depend on the lever and ``part`` is the number of the part by user
-    and cell; ``user`` is the user by part. ``box`` are the boxes of the groups that depend on the lever; ``part_of`` lists the parts that
-    each of them meets, from ``box_start`` on; ``box_of`` lists the boxes that each part meets.
+    and cell; ``user`` is the user by part. ``box`` are the boxes of those groups; ``part_of`` lists
+    the parts that each of them meets, from ``box_start`` on; ``box_of`` lists the boxes that each
+    part meets, from ``part_start`` on. The last two are for leasts over parts.
     """
 
     users: Ints
@@ -134,14 +135,14 @@ class Dual:
         """The boxes that a point may be in whose cost is less than the bound plus ``gap``."""
         reduced = self._priced + self.borne.sum(axis=0)
         if not len(reduced):
-            return np.ones(0, dtype=bool)
+            return np.ones(0, dtype=np.bool_)
         least = np.minimum.reduceat(reduced, self._start)
         return np.asarray(reduced - least[self.boxes.group] < gap)
 
     def spare_positions(self, gap: float) -> list[Flags]:
         """By lever, likewise the positions."""
         found = []
-        for at, line in enumerate(self.boxes.lines):
+        for at in range(len(self.boxes.lines)):
             left = self.position_costs(at)
             found.append(left - left.min() < gap)
         return found
@@ -201,15 +202,14 @@ class Dual:
             cell = larger.cell[place]
             group = shares.users[shares.user]
             counts = begin[group + 1] - begin[group]
-            part = np.repeat(np.arange(len(group)), counts)
-            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-            source = pairs[np.repeat(begin[group], counts) + within, 1]
+            part, within = counted(counts)
+            source = pairs[begin[group][part] + within, 1]
             user = np.full(start.boxes.groups, -1)
             user[before.users] = np.arange(len(before.users))
             real = user[source] >= 0
             part, source = part[real], user[source[real]]
             amounts = start._fair[at][before.part[source, cell[part]]]
-            self._share(at, np.bincount(part, amounts, len(group)))
+            self._share(at, added(part, amounts, len(group)))
 
     def _rescale(self) -> None:
         """Prices and shares times one factor."""
@@ -256,14 +256,14 @@ def _shares(boxes: Boxes, at: int) -> _Shares | None:
     bounded = (low > 0) | (high < size - 1)
     if not bounded.any():
         return None
-    uses = np.zeros(boxes.groups, dtype=bool)
+    uses = np.zeros(boxes.groups, dtype=np.bool_)
     uses[boxes.group[bounded]] = True
     users = np.flatnonzero(uses)
     number = np.cumsum(uses) - 1
     box = np.flatnonzero(uses[boxes.group])
     group = number[boxes.group[box]]
     low, high = low[box], high[box]
-    begins = np.zeros((len(users), size + 1), dtype=bool)
+    begins = np.zeros((len(users), size + 1), dtype=np.bool_)
     begins[group, low] = True
     begins[group, high + 1] = True
     begins = begins[:, :size]
@@ -274,11 +274,11 @@ def _shares(boxes: Boxes, at: int) -> _Shares | None:
     last[last < 0] = size - 1
     from_part, to_part = part[group, low], part[group, high]
     counts = to_part - from_part + 1
+    which, within = counted(counts)
     box_start = np.cumsum(counts) - counts
-    within = np.arange(counts.sum()) - np.repeat(box_start, counts)
-    part_of = np.repeat(from_part, counts) + within
+    part_of = from_part[which] + within
     order = np.argsort(part_of, kind="stable")
-    box_of = np.repeat(box, counts)[order]
+    box_of = box[which][order]
     part_start = np.searchsorted(part_of[order], np.arange(len(first)))
     level = np.frexp((last - first + 1).astype(np.float64))[1] - 1
     return _Shares(
@@ -289,8 +289,8 @@ def _shares(boxes: Boxes, at: int) -> _Shares | None:
 
 def _spread(shares: _Shares, amounts: Floats, size: int) -> Floats:
     """By cell, the sum of the amounts of all parts that hold it."""
-    steps = np.bincount(shares.first, amounts, size + 1)
-    steps -= np.bincount(shares.last + 1, amounts, size + 1)
+    steps = added(shares.first, amounts, size + 1)
+    steps -= added(shares.last + 1, amounts, size + 1)
     return np.cumsum(steps[:size])
 
 
@@ -306,4 +306,5 @@ def _range_least(values: Floats, shares: _Shares) -> Floats:
         width *= 2
     stacked = np.concatenate(table)
     row = shares.level * len(values)
-    return np.minimum(stacked[row + shares.first], stacked[row + shares.level_last])
+    found: Floats = np.minimum(stacked[row + shares.first], stacked[row + shares.level_last])
+    return found

@@ -14,12 +14,11 @@ from itertools import islice, product
 from time import perf_counter
 from typing import NamedTuple
 
-import numpy as np
-
-from forensics.explain.search.boxes import EPSILON, Boxes, Ints, joined, narrowed
+from forensics.errors import UsageError
+from forensics.explain.search.arrays import Flags, Floats, Ints
+from forensics.explain.search.boxes import EPSILON, Boxes, joined, narrowed
 from forensics.explain.search.branch import Hooks
 from forensics.explain.search.incumbent import Incumbent
-from forensics.explain.search.intervals import Flags, Floats
 from forensics.explain.search.parts import close
 from forensics.explain.search.problem import (
     GAP,
@@ -72,8 +71,10 @@ def search(
     began = perf_counter()
     check(problem)
     if limit < 1:
-        raise ValueError("limit must be 1 or more")
+        raise UsageError(f"At least one answer has to be asked for, not {limit}.")
     wanted = frozenset(wanted)
+    if not problem.levers:
+        return Found((), NONE_EXISTS, None, 0, perf_counter() - began, 0)
     searched = _Search(Space(problem, wanted), wanted, verify, began, time_s, prove)
     return searched.found(limit)
 
@@ -169,13 +170,11 @@ class _Search:
 
     def _freezes(self, found: Sequence[Ints]) -> Iterator[frozenset[int]]:
         """Sets of levers with one of every answer's, those that cost most first."""
-        changed = [
-            sorted(
-                (at for at, axis in enumerate(self._space.axes) if point[at] != axis.current),
-                key=lambda at, point=point: -self._space.axes[at].cost[point[at]],
-            )
-            for point in found
-        ]
+        axes = self._space.axes
+        changed = []
+        for point in found:
+            costs = [(-axes[at].cost[place], at) for at, place in enumerate(point)]
+            changed.append([at for _, at in sorted(costs) if point[at] != axes[at].current])
         seen = set()
         for chosen in product(*changed):
             if (frozen := frozenset(chosen)) not in seen:
@@ -203,7 +202,7 @@ class _Search:
             said = list(self._verify(asked))
             outcomes, rest = said[: len(points)], iter(said[len(points) :])
             for at, own in enumerate(corners):
-                firm[at] = all([next(rest) == outcomes[at] for _ in own])
+                firm[at] = list(islice(rest, len(own))) == [outcomes[at]] * len(own)
         found = []
         for point, setting, extent, outcome, held in zip(
             points, settings, extents, outcomes, firm, strict=True

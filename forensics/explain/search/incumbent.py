@@ -6,14 +6,14 @@ from collections.abc import Collection
 
 import numpy as np
 
-from forensics.explain.search.boxes import EPSILON, Boxes, Ints
-from forensics.explain.search.intervals import Flags, Floats
-from forensics.explain.search.logic import Box
+from forensics.explain.search.arrays import Flags, Floats, Ints
+from forensics.explain.search.boxes import EPSILON, Boxes
 from forensics.explain.search.problem import Verify
+from forensics.explain.search.scenes import Box
 from forensics.explain.search.space import Space
 from forensics.explain.search.tables import Tables
 
-_AT_ONCE = 16
+_AT_ONCE = 32
 
 
 class Incumbent:
@@ -41,19 +41,18 @@ class Incumbent:
 
     def try_points(self, points: Ints, costs: Floats) -> Flags:
         """Whether each point is an answer; stops at the first, cheapest first."""
-        found = np.zeros(len(points), dtype=bool)
+        found = np.zeros(len(points), dtype=np.bool_)
         order = np.argsort(costs, kind="stable")
         for begin in range(0, len(order), _AT_ONCE):
             some = order[begin : begin + _AT_ONCE]
             some = some[costs[some] < self.cost - EPSILON]
             if not len(some):
                 break
-            sure, maybe = self._judged(points[some])
-            for at in np.flatnonzero(sure | maybe):
-                if self._is_answer(points[some[at]], bool(sure[at])):
-                    found[some[at]] = True
-                    self.cost, self.point = float(costs[some[at]]), points[some[at]].copy()
-                    return found
+            at = self._first_answer(points[some])
+            if at is not None:
+                found[some[at]] = True
+                self.cost, self.point = float(costs[some[at]]), points[some[at]].copy()
+                break
         return found
 
     def try_cells(self, tables: Tables, points: Ints) -> Ints | None:
@@ -84,7 +83,7 @@ class Incumbent:
         return found
 
     def _judged(self, points: Ints) -> tuple[Flags, Flags]:
-        """Whether each point surely is an answer, and whether it may be one for all that is known."""
+        """Whether each point surely is an answer, and whether it may be one for all we know."""
         space = self.space
         low, high = space.margins(points)
         _, sure = space.judge.verdict(Box(points, points, *space.scores.over(low, high, 1.0)))
@@ -94,15 +93,17 @@ class Incumbent:
             maybe &= space.judge.verdict(Box(points, points, *scores))[0]
         return sure, maybe
 
-    def _is_answer(self, point: Ints, sure: bool) -> bool:
-        key = tuple(point.tolist())
-        if key in self.refused:
-            return False
-        if sure:
-            return True
-        if self._verify is None:
-            return False
-        if self._verify([self.space.settings(point)])[0] in self._wanted:
-            return True
-        self.refused.add(key)
-        return False
+    def _first_answer(self, points: Ints) -> int | None:
+        """The first of some points that is an answer."""
+        sure, maybe = self._judged(points)
+        fresh = np.array([tuple(point) not in self.refused for point in points.tolist()])
+        certain = np.flatnonzero(sure & fresh)
+        first = int(certain[0]) if len(certain) else len(points)
+        asked = np.flatnonzero(maybe[:first] & fresh[:first])
+        if len(asked) and self._verify is not None:
+            said = self._verify([self.space.settings(points[at]) for at in asked])
+            for at, outcome in zip(asked, said, strict=True):
+                if outcome in self._wanted:
+                    return int(at)
+                self.refused.add(tuple(points[at].tolist()))
+        return first if first < len(points) else None

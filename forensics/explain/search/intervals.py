@@ -12,10 +12,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 _YES, _NO = np.asarray(True), np.asarray(False)
 #: Arithmetic here and in the real decision may differ in the last digits.
@@ -129,8 +125,11 @@ def arithmetic(operation: str, a: Number, b: Number) -> Number:
         else:
             inverse = Number(1.0 / b.high, 1.0 / b.low, b.null, b.value)
             low, high = _products(a, inverse)
+            # Through zero anything may come out; x / 0 is endless, and 0 / 0 above everything.
             zero = (b.low <= 0) & (b.high >= 0)
-            low, high = np.where(zero, -np.inf, low), np.where(zero, np.inf, high)
+            only = (b.low == 0) & (b.high == 0) & ~np.signbit(b.low) & ~np.signbit(b.high)
+            low = np.where(zero & ~(only & (a.low > 0)), -np.inf, np.where(zero, np.inf, low))
+            high = np.where(zero & ~(only & (a.high < 0)), np.inf, np.where(zero, -np.inf, high))
     low = np.where(np.isnan(low), -np.inf, low)
     high = np.where(np.isnan(high), np.inf, high)
     slack = _SLACK * np.maximum(abs(low), abs(high))

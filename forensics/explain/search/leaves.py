@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from forensics.explain.search.arrays import Flags, Floats, Ints, spans
 from forensics.explain.search.axes import is_missing, rounded
-from forensics.explain.search.intervals import Flags, Floats
 from forensics.explain.search.problem import Model
 from forensics.replay.ensemble import MISSING_IS_ZERO
 
-Cells = npt.NDArray[np.int32]
+#: Rows at a time.
+_CHUNK = 64
 
 
 class Leaves(NamedTuple):
@@ -28,11 +28,11 @@ class Leaves(NamedTuple):
     output that no axis can change.
     """
 
-    tree: Cells
-    output: Cells
+    tree: Ints
+    output: Ints
     value: Floats
-    low: Cells
-    high: Cells
+    low: Ints
+    high: Ints
     base: Floats
 
 
@@ -64,17 +64,19 @@ def reachable(model: Model, sides: Sequence[Side | None], sizes: Sequence[int]) 
     of_node[inner] = axis_of[feature[inner]]
     nodes = np.flatnonzero(inner & (of_node < 0))
     row = rounded(model, np.asarray(model.row, dtype=np.float64))
-    goes_left = np.zeros(len(feature), dtype=bool)
+    goes_left = np.zeros(len(feature), dtype=np.bool_)
     goes_left[nodes] = _left(model, nodes, row[feature[nodes]])
     last_left = np.full(len(feature), -1, dtype=np.int32)
-    masks: dict[int, tuple[Flags, npt.NDArray[np.int64]]] = {}
+    masks: dict[int, tuple[Flags, Ints]] = {}
     for at, side in enumerate(sides):
         if side is None:
             continue
         mine = np.flatnonzero(of_node == at)
         if _plain(model, mine, side.cells):
-            order = "left" if ensemble.below else "right"
-            last_left[mine] = np.searchsorted(side.cells, threshold[mine], side=order) - 1
+            below = np.searchsorted(
+                side.cells, threshold[mine], side="left" if ensemble.below else "right"
+            )
+            last_left[mine] = below - 1
         else:
             place = np.full(len(feature), -1)
             place[mine] = np.arange(len(mine))
@@ -92,7 +94,48 @@ def reachable(model: Model, sides: Sequence[Side | None], sizes: Sequence[int]) 
     )  # fmt: skip
 
 
-def _plain(model: Model, nodes: npt.NDArray[np.int64], cells: Floats) -> bool:
+def only(leaves: Leaves, which: Flags) -> Leaves:
+    """Some of the leaves."""
+    return Leaves(
+        leaves.tree[which], leaves.output[which], leaves.value[which], leaves.low[which],
+        leaves.high[which], leaves.base,
+    )  # fmt: skip
+
+
+def holding(leaves: Leaves, mine: Ints, axis: int, first: int, last: int) -> Ints:
+    """The leaves among some that meet a range of cells of one axis."""
+    return np.asarray(mine[(leaves.low[mine, axis] <= last) & (leaves.high[mine, axis] >= first)])
+
+
+def sums(leaves: Leaves, mine: Ints, first: Ints, last: Ints) -> tuple[Floats, Floats]:
+    """By row, the sums over trees of the least and of the greatest leaf that it may be in."""
+    if not len(mine) or not len(first):
+        return np.zeros(len(first)), np.zeros(len(first))
+    varied = []
+    for axis in range(first.shape[1]):
+        ends = int(first[:, axis].min()), int(last[:, axis].max())
+        mine = holding(leaves, mine, axis, *ends)
+        if ends[0] != ends[1]:
+            varied.append(axis)
+    value, tree = leaves.value[mine], leaves.tree[mine]
+    if not varied:
+        total = np.full(len(first), value.sum())
+        return total, total
+    starts, _ = spans(tree)
+    least, most = np.empty(len(first)), np.empty(len(first))
+    for begin in range(0, len(first), _CHUNK):
+        rows = slice(begin, begin + _CHUNK)
+        inside = np.ones((len(first[rows]), len(mine)), dtype=np.bool_)
+        for axis in varied:
+            low, high = leaves.low[mine, axis], leaves.high[mine, axis]
+            inside &= (low <= last[rows, axis, None]) & (high >= first[rows, axis, None])
+        low, high = np.where(inside, value, np.inf), np.where(inside, value, -np.inf)
+        least[rows] = np.minimum.reduceat(low, starts, axis=1).sum(axis=1)
+        most[rows] = np.maximum.reduceat(high, starts, axis=1).sum(axis=1)
+    return least, most
+
+
+def _plain(model: Model, nodes: Ints, cells: Floats) -> bool:
     """Whether each of the nodes sends the first few cells left and the others right."""
     ensemble = model.ensemble
     if np.isnan(cells).any() or (np.diff(cells) < 0).any():
@@ -102,7 +145,7 @@ def _plain(model: Model, nodes: npt.NDArray[np.int64], cells: Floats) -> bool:
     return not is_missing(np.asarray(ensemble.missing)[nodes][:, None], cells[None, :]).any()
 
 
-def _left(model: Model, nodes: npt.NDArray[np.int64], values: Floats) -> Flags:
+def _left(model: Model, nodes: Ints, values: Floats) -> Flags:
     """Whether each node sends its value, or each of its row of values, to the left."""
     ensemble = model.ensemble
     missing = np.asarray(ensemble.missing)[nodes]
@@ -119,52 +162,67 @@ def _left(model: Model, nodes: npt.NDArray[np.int64], values: Floats) -> Flags:
     return np.where(is_missing(missing, values), default, left)
 
 
-class _Walk(NamedTuple):
-    feature: npt.NDArray[np.int32]
-    children: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
-    of_node: npt.NDArray[np.int64]
-    goes_left: Flags
-    last_left: Cells
-    masks: dict[int, tuple[Flags, npt.NDArray[np.int64]]]
+class _Open(NamedTuple):
+    """Nodes on the way down: which they were, and what is left of their boxes."""
 
-    def down(
-        self, roots: npt.NDArray[np.int32], sizes: Sequence[int]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], Cells, Cells]:
+    taken: Ints
+    low: Ints
+    high: Ints
+    allowed: dict[int, Flags]
+
+
+class _Walk(NamedTuple):
+    feature: Ints
+    children: tuple[Ints, Ints]
+    of_node: Ints
+    goes_left: Flags
+    last_left: Ints
+    masks: dict[int, tuple[Flags, Ints]]
+
+    def down(self, roots: Ints, sizes: Sequence[int]) -> tuple[Ints, Ints, Ints, Ints]:
         """Tree, leaf node and box of everything that can be reached."""
         node, tree = roots, np.arange(len(roots))
         low = np.zeros((len(roots), len(sizes)), dtype=np.int32)
         high = np.tile(np.array(sizes, dtype=np.int32) - 1, (len(roots), 1))
-        allowed = {at: np.ones((len(roots), sizes[at]), dtype=bool) for at in self.masks}
-        done = []
+        allowed = {at: np.ones((len(roots), sizes[at]), dtype=np.bool_) for at in self.masks}
+        done = [_runs(tree[:0], node[:0], low[:0], high[:0], {})]
         while len(node):
             ended = self.feature[node] < 0
             if ended.any():
                 kept = {at: mask[ended] for at, mask in allowed.items()}
                 done.append(_runs(tree[ended], node[ended], low[ended], high[ended], kept))
-                on = ~ended
-                node, tree, low, high = node[on], tree[on], low[on], high[on]
-                allowed = {at: mask[on] for at, mask in allowed.items()}
+                inner = ~ended
+                node, tree, low, high = node[inner], tree[inner], low[inner], high[inner]
+                allowed = {at: mask[inner] for at, mask in allowed.items()}
             axis = self.of_node[node]
             fixed = np.flatnonzero(axis < 0)
-            parts = [
-                (fixed, np.where(self.goes_left[node[fixed]], *(c[node[fixed]] for c in self.children)))
-            ]
-            moved = [(low[fixed], high[fixed], {at: mask[fixed] for at, mask in allowed.items()})]
-            for side in (0, 1):
-                taken, *box = self._side(node, axis, low, high, allowed, side)
-                parts.append((taken, self.children[side][node[taken]]))
-                moved.append((box[0], box[1], box[2]))
-            node = np.concatenate([part[1] for part in parts])
-            tree = np.concatenate([tree[part[0]] for part in parts])
-            low = np.concatenate([part[0] for part in moved])
-            high = np.concatenate([part[1] for part in moved])
-            allowed = {at: np.concatenate([part[2][at] for part in moved]) for at in allowed}
-        return tuple(np.concatenate(part) for part in zip(*done, strict=True))  # type: ignore[return-value]
+            left, right = (child[node[fixed]] for child in self.children)
+            on = _Open(
+                fixed, low[fixed], high[fixed], {at: mask[fixed] for at, mask in allowed.items()}
+            )
+            sides = [self._side(node, axis, low, high, allowed, side) for side in (0, 1)]
+            parts = [on, *sides]
+            node = np.concatenate(
+                [
+                    np.where(self.goes_left[node[fixed]], left, right),
+                    *(self.children[at][node[side.taken]] for at, side in enumerate(sides)),
+                ]
+            )
+            tree = np.concatenate([tree[part.taken] for part in parts])
+            low = np.concatenate([part.low for part in parts])
+            high = np.concatenate([part.high for part in parts])
+            allowed = {at: np.concatenate([part.allowed[at] for part in parts]) for at in allowed}
+        return (
+            np.concatenate([part[0] for part in done]),
+            np.concatenate([part[1] for part in done]),
+            np.concatenate([part[2] for part in done]),
+            np.concatenate([part[3] for part in done]),
+        )
 
     def _side(
-        self, node: npt.NDArray[np.int32], axis: npt.NDArray[np.int64], low: Cells, high: Cells,
+        self, node: Ints, axis: Ints, low: Ints, high: Ints,
         allowed: dict[int, Flags], side: int,
-    ) -> tuple[npt.NDArray[np.int64], Cells, Cells, dict[int, Flags]]:  # fmt: skip
+    ) -> _Open:  # fmt: skip
         """The open nodes that go to one side for some cells, with what is left of their boxes."""
         at = np.flatnonzero(axis >= 0)
         taken = []
@@ -191,18 +249,18 @@ class _Walk(NamedTuple):
         for number, here, kept in taken:
             new_allowed[number][begin : begin + len(here)] = kept
             begin += len(here)
-        return every, new_low, new_high, new_allowed
+        return _Open(every, new_low, new_high, new_allowed)
 
 
 def _runs(
-    tree: npt.NDArray[np.int64], node: npt.NDArray[np.int32], low: Cells, high: Cells,
+    tree: Ints, node: Ints, low: Ints, high: Ints,
     allowed: dict[int, Flags],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], Cells, Cells]:  # fmt: skip
+) -> tuple[Ints, Ints, Ints, Ints]:  # fmt: skip
     """Boxes with sets of cells as boxes with ranges of cells."""
     masks = dict(allowed)
     for at in allowed:
         mask = masks.pop(at)
-        edge = np.zeros((len(mask), 1), dtype=bool)
+        edge = np.zeros((len(mask), 1), dtype=np.bool_)
         closed = np.hstack([edge, mask, edge])
         begin, end = closed[:, 1:] & ~closed[:, :-1], closed[:, :-1] & ~closed[:, 1:]
         rows, first = np.nonzero(begin)

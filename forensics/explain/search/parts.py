@@ -1,4 +1,4 @@
-"""Closing a whole problem: bounds, what they rule out, a search through the rest, or smaller parts."""
+"""Closing a problem: bounds, what they rule out, a search through the rest, or smaller parts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from forensics.explain.search.arrays import Flags, Floats
 from forensics.explain.search.boxes import (
     EPSILON,
     Boxes,
@@ -21,7 +22,6 @@ from forensics.explain.search.boxes import (
 from forensics.explain.search.branch import Hooks, explore
 from forensics.explain.search.dual import Dual
 from forensics.explain.search.incumbent import Incumbent
-from forensics.explain.search.intervals import Flags, Floats
 from forensics.explain.search.quick import answer_from, cheapest, tables_of
 
 _ROUNDS = 12

@@ -1,13 +1,13 @@
-"""Good answers quickly: levers moved one at a time, then all pairs at once while it gets cheaper."""
+"""Good answers quickly: levers moved one at a time, then all pairs while it gets cheaper."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from forensics.explain.search.boxes import EPSILON, Boxes, Ints, within_budget
+from forensics.explain.search.arrays import Floats, Ints
+from forensics.explain.search.boxes import EPSILON, Boxes, within_budget
 from forensics.explain.search.dual import Dual
 from forensics.explain.search.incumbent import Incumbent
-from forensics.explain.search.intervals import Floats
 from forensics.explain.search.tables import Plane, Tables
 
 _CANDIDATES_A_PLANE = 64
@@ -50,9 +50,7 @@ def polish(incumbent: Incumbent, tables: Tables, point: Ints) -> None:
     """Changes two levers at once to the cheapest answer, as long as it gets cheaper."""
     while tables.levers > 1:
         before = incumbent.cost
-        found = [
-            _cheaper(plane, point, before) for plane in tables.planes(point)
-        ]
+        found = [_cheaper(plane, point, before) for plane in tables.planes(point)]
         cost = np.concatenate([each[0] for each in found])
         if not len(cost):
             return

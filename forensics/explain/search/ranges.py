@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from forensics.explain.search.arrays import Flags, Ints, in_all, spans
 from forensics.explain.search.axes import Axis
-from forensics.explain.search.boxes import Ints
-from forensics.explain.search.intervals import Flags
-from forensics.explain.search.logic import Box
 from forensics.explain.search.problem import Range
+from forensics.explain.search.scenes import Box
 from forensics.explain.search.space import Space
 
 #: Combinations of parts that are looked at one by one.
@@ -132,7 +131,7 @@ class Extent:
                 left = left if other == at else left // len(own.near)
                 low[:, other] = np.minimum(own.near[pick], own.far[pick])
                 high[:, other] = np.maximum(own.near[pick], own.far[pick])
-            sure = self._sure(low, high).reshape(count, len(parts.near)).all(axis=0)
+            sure = in_all(self._sure(low, high).reshape(count, len(parts.near)).T)
             if self._space.axes[at].lever.categories:
                 sure[0] = True
                 held[at] = _Parts(parts.near[sure], parts.far[sure])
@@ -161,8 +160,8 @@ def _parts(axis: Axis, at: int) -> _Parts:
         return _Parts(every, every)
     outward = places[at:] if at > axis.current else places[int(axis.null) : at + 1][::-1]
     cells = axis.cells[outward]
-    starts = np.flatnonzero(np.append(True, cells[1:] != cells[:-1]))
-    return _Parts(outward[starts], outward[np.append(starts[1:], len(outward)) - 1])
+    first, last = spans(cells)
+    return _Parts(outward[first], outward[last])
 
 
 def _range(axis: Axis, parts: _Parts) -> Range:

@@ -2,7 +2,7 @@
 
 Margins are what trees and coefficients add up to; the logic sees scores, their link's values. The
 conditions on scores cut each score into bands, within which they answer alike. A case is a box of
-margins, made of bands in which the logic allows a wanted outcome: outside of all cases there is none.
+margins, made of bands in which the logic allows a wanted outcome: outside of cases there is none.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from forensics.explain.search.intervals import Flags, Floats
-from forensics.explain.search.logic import Box, Judge, Part
+from forensics.explain.search.arrays import Flags, Floats
+from forensics.explain.search.logic import Judge
 from forensics.explain.search.problem import Model
+from forensics.explain.search.scenes import Box, Part
 
 #: A flip must hold when the score is off by this much, relative to 1 or its own size.
 SCORE_MARGIN = 1e-6
@@ -98,9 +98,7 @@ class Scores:
             ends = np.array(own)
             chosen = [combination[score] for combination in combinations]
             below[:, score], above[:, score] = ends[chosen, 0], ends[chosen, 1]
-        whole = Box(
-            np.repeat(box.low, count, 0), np.repeat(box.high, count, 0), below, above
-        )
+        whole = Box(np.repeat(box.low, count, 0), np.repeat(box.high, count, 0), below, above)
         possible, _ = judge.verdict(whole)
         shape = [len(each) for each in bands]
         found = []
@@ -221,5 +219,5 @@ def _softmax(own: Floats, others: Floats, output: int) -> Floats:
     with np.errstate(over="ignore"):
         shares = np.exp(others - own[:, output : output + 1])
     shares[:, output] = 1.0
-    found: npt.NDArray[np.float64] = 1.0 / shares.sum(axis=1)
+    found: Floats = 1.0 / shares.sum(axis=1)
     return found

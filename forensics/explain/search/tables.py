@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.boxes import Boxes, Ints
-from forensics.explain.search.intervals import Floats
+from forensics.explain.search.arrays import Floats, Ints, added, counted
+from forensics.explain.search.boxes import Boxes
 
 
 class Plane(NamedTuple):
@@ -53,7 +53,7 @@ class Tables:
         #: By lever: by limit and cell, the linear part.
         self._linear = [line.linear[:, at] for line, at in zip(lines, chosen, strict=True)]
         low, high = boxes.low, boxes.high
-        on = np.ones(len(boxes.value), dtype=bool)
+        on = np.ones(len(boxes.value), dtype=np.bool_)
         for at, cell in enumerate(followers, self.levers):
             on &= (low[:, at] <= cell) & (cell <= high[:, at])
         self._low = low[on, : self.levers].astype(np.int32)
@@ -63,7 +63,7 @@ class Tables:
         self._low1 = self._low[self._box1, self._axis1]
         self._end1 = self._end[self._box1, self._axis1]
         self._at = np.full(self.levers, -1, dtype=np.int32)
-        self._off = np.zeros(self._low.shape, dtype=bool)
+        self._off = np.zeros(self._low.shape, dtype=np.bool_)
         self._count = np.zeros(len(self._low), dtype=np.int64)
         widths = self.sizes + 1
         self._width = np.array([widths[at + 1 :].sum() for at in range(self.levers)])
@@ -187,17 +187,14 @@ class Tables:
             value[b], -value[b],
             value[both], -value[both],
         ]  # fmt: skip
-        return np.bincount(np.concatenate(places), np.concatenate(amounts), self._base[-1])
+        return added(np.concatenate(places), np.concatenate(amounts), self._base[-1])
 
 
 def _pairs(box: Ints, axis: Ints, boxes: int) -> tuple[Ints, Ints, Ints]:
     """Every box with every two of its bounded axes, the smaller first."""
     counts = np.bincount(box, minlength=boxes)
-    begin = np.cumsum(counts) - counts
-    repeats = counts[box]
-    left = np.repeat(np.arange(len(box)), repeats)
-    right = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-    right += begin[box[left]]
+    left, right = counted(counts[box])
+    right = right + (np.cumsum(counts) - counts)[box[left]]
     smaller = axis[left] < axis[right]
     left, right = left[smaller], right[smaller]
     return box[left], axis[left], axis[right]

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from forensics.explain.search.boxes import Cells, Ints
-from forensics.explain.search.intervals import Floats
+from forensics.explain.search.arrays import Floats, Ints
 
 Bits = npt.NDArray[np.uint64]
 
@@ -36,7 +35,7 @@ class Words:
     """
 
     def __init__(
-        self, group: Ints, value: Floats, low: Cells, high: Cells, sizes: Sequence[int]
+        self, group: Ints, value: Floats, low: Ints, high: Ints, sizes: Sequence[int]
     ) -> None:
         order = np.lexsort((value, group))
         group, value, low, high = group[order], value[order], low[order], high[order]
@@ -54,7 +53,10 @@ class Words:
         self.reach: list[Bits] = []
         self.begun: list[Bits] = []
         for axis, size in enumerate(sizes):
-            reach, begun = np.zeros((size, self.count), np.uint64), np.zeros((size, self.count), np.uint64)
+            reach, begun = (
+                np.zeros((size, self.count), np.uint64),
+                np.zeros((size, self.count), np.uint64),
+            )
             np.bitwise_or.at(reach, (high[:, axis], word), flags)
             np.bitwise_or.at(begun, (low[:, axis], word), flags)
             np.bitwise_or.accumulate(reach[::-1], axis=0, out=reach[::-1])

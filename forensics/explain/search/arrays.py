@@ -1,0 +1,40 @@
+"""Names for kinds of arrays, and what several modules do with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.integer[Any]]
+
+
+def in_all(flags: Flags) -> Flags:
+    """By row, whether all of it is true."""
+    return np.asarray(flags.all(axis=1))
+
+
+def in_some(flags: Flags) -> Flags:
+    """By row, whether any of it is true."""
+    return np.asarray(flags.any(axis=1))
+
+
+def added(places: Ints, amounts: Floats, size: int) -> Floats:
+    """By place, the sum of the amounts that belong there."""
+    found: Any = np.bincount(places, amounts, size)
+    return np.asarray(found)
+
+
+def spans(values: Ints) -> tuple[Ints, Ints]:
+    """First and last place of each run of equal values."""
+    first = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
+    return first, np.concatenate([first[1:], [len(values)]]) - 1
+
+
+def counted(counts: Ints) -> tuple[Ints, Ints]:
+    """For so many of each: of which each one is, and how many of the same came before it."""
+    which = np.repeat(np.arange(len(counts)), counts)
+    return which, np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)

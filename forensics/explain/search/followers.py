@@ -1,0 +1,125 @@
+"""Features of models that follow levers, such as a ratio of two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from forensics.explain.search.arrays import Floats, Ints
+from forensics.explain.search.axes import ZERO, rounded
+from forensics.explain.search.leaves import Side
+from forensics.explain.search.logic import Judge
+from forensics.explain.search.problem import Model
+from forensics.replay.ensemble import MISSING_IS_ZERO_OR_NAN
+
+#: Stands for infinity where infinities would cancel: no margin that matters is near it.
+_ENDLESS = 1e15
+
+
+class Follower(NamedTuple):
+    """One such feature.
+
+    Its cells are NULL and then what lies between ``cuts``; ``coefficients`` are by output.
+    """
+
+    model: int
+    name: str
+    cuts: Floats
+    coefficients: Floats
+
+    @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return len(self.cuts) + 2
+
+
+class Followers:
+    """All of them, and where they are while levers are within boxes.
+
+    Args:
+        models: whose features they are.
+        judge: which knows how they follow.
+    """
+
+    def __init__(self, models: Sequence[Model], judge: Judge) -> None:
+        self._models = models
+        self._judge = judge
+        self.all = [
+            _follower(at, model, position, name)
+            for at, model in enumerate(models)
+            for position, name in enumerate(model.names)
+            if name in judge.derived
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self.all)
+
+    def sides(self, number: int) -> list[Side | None]:
+        """Each as one model sees it; None where it is no feature of it."""
+        model = self._models[number]
+        found: list[Side | None] = []
+        for follower in self.all:
+            if follower.model != number:
+                found.append(None)
+                continue
+            ends = (
+                np.append(-np.inf, follower.cuts)
+                if model.ensemble.below
+                else np.append(follower.cuts, np.inf)
+            )
+            found.append(Side(model.names.index(follower.name), np.append(np.nan, ends)))
+        return found
+
+    def cells(self, low: Ints, high: Ints) -> tuple[Ints, Ints]:
+        """By box and follower, its first and last cell."""
+        first = np.zeros((len(low), len(self.all)), dtype=np.int64)
+        last = first.copy()
+        for at, follower in enumerate(self.all):
+            model = self._models[follower.model]
+            value = self._judge.number(follower.name, low, high)
+            ends = [
+                1
+                + np.searchsorted(
+                    follower.cuts,
+                    rounded(model, np.broadcast_to(end, len(low))),
+                    side="right" if model.ensemble.below else "left",
+                )
+                for end in (value.low, value.high)
+            ]
+            first[:, at] = np.where(value.null | ~value.value, 0, ends[0])
+            last[:, at] = np.where(value.value, ends[1], 0)
+        return first, last
+
+    def linear(self, low: Ints, high: Ints, number: int, output: int) -> tuple[Floats, Floats]:
+        """By box, the least and the most that coefficients of one model's output add."""
+        least, most = np.zeros(len(low)), np.zeros(len(low))
+        for follower in self.all:
+            coefficient = follower.coefficients[output] if follower.model == number else 0.0
+            if coefficient == 0.0:
+                continue
+            value = self._judge.number(follower.name, low, high)
+            # A missing value counts as 0 in a sum.
+            below = np.where(value.null | ~value.value, np.minimum(value.low, 0.0), value.low)
+            above = np.where(value.null | ~value.value, np.maximum(value.high, 0.0), value.high)
+            ends = (
+                coefficient * np.clip(below, -_ENDLESS, _ENDLESS),
+                coefficient * np.clip(above, -_ENDLESS, _ENDLESS),
+            )
+            least += np.minimum(*ends)
+            most += np.maximum(*ends)
+        return least, most
+
+
+def _follower(number: int, model: Model, position: int, name: str) -> Follower:
+    ensemble = model.ensemble
+    mine = np.asarray(ensemble.feature) == position
+    cuts = np.asarray(ensemble.threshold)[mine]
+    if (np.asarray(ensemble.missing)[mine] == MISSING_IS_ZERO_OR_NAN).any():
+        ends = (-ZERO, np.nextafter(ZERO, 1)), (np.nextafter(-ZERO, -1), ZERO)
+        cuts = np.append(cuts, ends[0] if ensemble.below else ends[1])
+    coefficients = np.asarray(ensemble.coefficients)[position :: len(model.names)]
+    if not len(coefficients):
+        coefficients = np.zeros(len(ensemble.base))
+    return Follower(number, name, np.unique(cuts), coefficients)
