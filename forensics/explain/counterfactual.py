@@ -82,7 +82,7 @@ def counterfactuals(
 def search_changes(
     session: ReplaySession, limit: int, *, time_s: float, target: tuple[str, ...] = ()
 ) -> tuple[CounterfactualSearch | None, str | None]:
-    """The search for counterfactuals, or why there is none.
+    """The search for counterfactuals, or why there is none; None twice where none was asked for.
 
     Args:
         session: the decision.
@@ -94,7 +94,7 @@ def search_changes(
         UsageError: when the declared levers or constraints contradict themselves.
     """
     if not limit:
-        return None, "it was not asked for"
+        return None, None
     try:
         found = counterfactuals(session, limit=limit, time_s=time_s, target=target or None)
     except (ReplayError, DependencyError) as error:

@@ -113,7 +113,8 @@ def search_to_dict(search: CounterfactualSearch | None, reason: str | None) -> d
     """
     if search is None:
         names = ("status", "lower_bound", "statement")
-        return {**dict.fromkeys(names), "evidence": "missing", "reason": reason}
+        why = reason or "it was not asked for"
+        return {**dict.fromkeys(names), "evidence": "missing", "reason": why}
     return {
         "status": search.status,
         "lower_bound": search.lower_bound,

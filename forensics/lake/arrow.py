@@ -13,18 +13,15 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_WIDTHS = {
-    "int8": np.int8,
-    "int16": np.int16,
-    "int32": np.int32,
-    "int64": np.int64,
-    "uint8": np.uint8,
-    "uint16": np.uint16,
-    "uint32": np.uint32,
-    "uint64": np.uint64,
-    "float": np.float32,
-    "double": np.float64,
-}
+#: Looked up by number: comparing types by name takes as long as all else here.
+_KINDS: dict[int, type[np.generic]] = {
+    pa.from_numpy_dtype(kind).id: kind
+    for kind in (
+        np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64,
+        np.float32, np.float64,
+    )
+}  # fmt: skip
+_BOOLEAN = pa.bool_().id
 
 
 def numbers(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
@@ -37,28 +34,26 @@ def numbers(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
             return numbers(column.chunk(0))
         parts = [numbers(chunk) for chunk in column.chunks]
         return np.concatenate(parts) if parts else np.zeros(0)
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.uint8())
-    kind = _WIDTHS.get(str(column.type))
+    kind = _KINDS.get(column.type.id)
     if kind is None:
-        column = column.cast(pa.float64(), safe=False)
-        kind = np.float64
+        is_boolean = column.type.id == _BOOLEAN
+        column = column.cast(pa.uint8() if is_boolean else pa.float64(), safe=False)
+        kind = np.uint8 if is_boolean else np.float64
     data = column.buffers()[1]
+    nothing = np.nan if issubclass(kind, np.floating) else 0
     if data is None:
-        return np.full(len(column), np.nan if kind in (np.float32, np.float64) else 0, kind)
-    found: NDArray[Any] = np.frombuffer(
-        data, kind, len(column), column.offset * np.dtype(kind).itemsize
-    )
+        return np.full(len(column), nothing, kind)
+    offset = column.offset * np.dtype(kind).itemsize if column.offset else 0
+    found: NDArray[Any] = np.frombuffer(data, kind, len(column), offset)
     if not column.null_count:
         return found
-    nothing = np.nan if pa.types.is_floating(column.type) else 0
     return np.where(valid(column), found, np.array(nothing, kind))
 
 
 def floats(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
     """As :func:`numbers`, with NaN wherever there is none; what has nulls is float64 at least."""
     if column.null_count and not pa.types.is_floating(column.type):
-        column = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
+        column = column.cast(pa.uint8()) if column.type.id == _BOOLEAN else column
         column = column.cast(pa.float64(), safe=False)
     return numbers(column)
 
@@ -91,6 +86,5 @@ def different(column: pa.Array) -> tuple[NDArray[np.int32], list[Any]]:
 def column(values: NDArray[Any]) -> pa.Array:
     """A numpy array of numbers as an Arrow array that shares its memory; NaN stays NaN."""
     values = np.ascontiguousarray(values)
-    types = {np.dtype(kind): name for name, kind in _WIDTHS.items()}
-    kind = pa.type_for_alias(types[values.dtype])
+    kind = pa.from_numpy_dtype(values.dtype)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])

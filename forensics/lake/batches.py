@@ -19,7 +19,7 @@ from forensics.lake.arrow import column as to_arrow
 from forensics.lake.arrow import different, floats, numbers, places, valid
 from forensics.lake.datafile import Chunk, DataFile
 from forensics.lake.exactness import Exact
-from forensics.lake.grouping import grouped
+from forensics.lake.grouping import grouped, same
 from forensics.lake.texts import Item, Shapes, Texts, Vocabulary
 from forensics.records.decision import ABSENT
 
@@ -131,7 +131,7 @@ class Batch:
         if chunks is None:
             return None
         vocabulary = self._file.reader.vocabulary(path)
-        return Texts(_joined([self._codes(chunk, path) for chunk in chunks]), vocabulary.values)
+        return Texts(self._one(chunks, path), vocabulary.values)
 
     def some_texts(self, path: str, items: Longs) -> Texts:
         """The texts at some places of a column that may have many different ones."""
@@ -215,17 +215,15 @@ class Batch:
             for name in fields
         ]
         known = self._file.reader.shapes.setdefault((path, *fields), {})
-        found = []
-        for chunk in self._loaded.get(f"{path}.{fields[0]}", ()):
-            codes = chunk.memo.get(" ".join(fields))
-            if codes is None:
+        chunks = self._loaded.get(f"{path}.{fields[0]}")
+        if chunks is None:
+            return Shapes(same(known.setdefault((), len(known)), self.rows), list(known))
+        key = f"{path}: {' '.join(fields)}"
+        for chunk in chunks:
+            if key not in chunk.codes:
                 columns = [self._codes(chunk, f"{path}.{name}") for name in fields]
-                codes = _shapes(chunk, columns, vocabularies, known)
-                chunk.memo[" ".join(fields)] = codes
-            found.append(codes)
-        if not found:
-            found.append(np.full(self.rows, known.setdefault((), len(known)), np.int32))
-        return Shapes(_joined(found), list(known))
+                chunk.codes[key] = _shapes(chunk, columns, vocabularies, known)
+        return Shapes(self._one(chunks, key), list(known))
 
     def nulls(self, leaf: str) -> Flags | None:
         """Rows whose whole group is null, as a loaded leaf of it tells; None where there are none.
@@ -352,6 +350,16 @@ class Batch:
     def take(self, paths: Iterable[str], rows: Longs) -> dict[str, list[Any]]:
         """Values of loaded columns in some rows, by column."""
         found: dict[str, list[Any]] = self.columns(paths).take(to_arrow(rows)).to_pydict()
+        return found
+
+    def _one(self, chunks: Sequence[Chunk], key: str) -> Ints:
+        """Codes of all chunks as one column, without memory where they are all the same."""
+        parts = [self._codes(chunk, key) for chunk in chunks]
+        values = {chunk.constant(key) for chunk in chunks}
+        (value,) = values if len(values) == 1 else (None,)
+        if value is not None:
+            return same(value, sum(map(len, parts)))
+        found: Ints = _joined(parts)
         return found
 
     def _codes(self, chunk: Chunk, path: str) -> Ints:

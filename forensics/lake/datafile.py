@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forensics.lake.arrow import numbers, valid
+from forensics.lake.grouping import is_constant
 from forensics.lake.parquet import open_checked, said
 from forensics.lake.texts import Item, Vocabulary
 
@@ -48,9 +49,17 @@ class Chunk:
         #: Rows whose whole group is null.
         self.nulls: Flags | None = None
         self._taken = 0
+        #: What was computed from the columns, by row.
         self.codes: dict[str, Ints] = {}
-        #: What others computed from the chunk's columns alone.
-        self.memo: dict[str, Any] = {}
+        self._constants: dict[str, int | None] = {}
+
+    def constant(self, key: str) -> int | None:
+        """The code that all rows have; None where they differ."""
+        if key not in self._constants:
+            codes = self.codes[key]
+            all_same = len(codes) > 0 and is_constant(codes)
+            self._constants[key] = int(codes[0]) if all_same else None
+        return self._constants[key]
 
     def take(self, column: pa.Array, name: str, leaves: Iterable[str]) -> None:
         """Add a slice of the column called ``name``."""

@@ -300,6 +300,8 @@ def _placeholder(value: Any, parameters: list[Any]) -> str:
         parameters.append(list(value))
         return "?::DOUBLE[]"
     if isinstance(value, list):
+        if all(item is None for item in value):
+            return "NULL"  # which has any type
         parameters.append(value)
         return f"unnest(?::{_element(value)}[])"
     if isinstance(value, ExactNumber):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Ints = NDArray[np.int32]
     Longs = NDArray[np.int64]
 
 #: Numbers of combinations up to here are counted in a table, beyond it sorted.
@@ -28,12 +29,12 @@ class Groups(NamedTuple):
         return None if len(self.first) == 1 else np.flatnonzero(self.codes == group)
 
 
-def grouped(columns: Iterable[NDArray[np.integer]], rows: int) -> Groups:
+def grouped(columns: Iterable[NDArray[np.integer[Any]]], rows: int) -> Groups:
     """Groups of rows that have the same in all ``columns``, whose values are -1 or more."""
     combined = np.zeros(rows, np.int64)
     size = 1
     for column in columns:
-        if not len(column) or (column == column[0]).all():
+        if is_constant(column):
             continue
         low, high = int(column.min()), int(column.max())
         if size * (high - low + 1) > _COMBINED_MAX:
@@ -44,6 +45,16 @@ def grouped(columns: Iterable[NDArray[np.integer]], rows: int) -> Groups:
     if size == 1:
         return Groups(combined, np.zeros(min(rows, 1), np.int64))
     return Groups(*_compact(combined, size))
+
+
+def is_constant(column: NDArray[np.integer[Any]]) -> bool:
+    """Whether all values are the same; at once where the array was made by :func:`same`."""
+    return not len(column) or column.strides == (0,) or bool((column == column[0]).all())
+
+
+def same(value: int, count: int) -> Ints:
+    """``value`` for each of ``count`` rows, in no memory; not to be written to."""
+    return np.broadcast_to(np.int32(value), count)
 
 
 def distinct(values: NDArray[np.float64]) -> Longs:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from forensics.lake.arrow import places
+from forensics.lake.grouping import is_constant
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Texts(NamedTuple):
     @property
     def constant(self) -> bool:
         """Whether all rows have the same."""
-        return bool((self.codes == self.codes[0]).all()) if len(self.codes) else True
+        return is_constant(self.codes)
 
     def at(self, row: int) -> str | None:
         """The text of one row."""

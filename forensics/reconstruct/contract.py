@@ -147,7 +147,7 @@ def _search(reconstruction: Reconstruction) -> dict[str, Any]:
     if found is None:
         return {
             "status": None, "lower_bound": None, "statement": None, "evidence": "missing",
-            "reason": reconstruction.search_reason or "replay was not asked for",
+            "reason": reconstruction.search_reason or "it was not asked for",
         }  # fmt: skip
     return {
         "status": found.status,

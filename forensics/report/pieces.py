@@ -122,6 +122,8 @@ def changes(search: CounterfactualSearch | None, reason: str | None, width: int)
     """What would have changed a decision and what is proven of it, or why nobody knows."""
     head = Span("what would have changed it", "bold")
     if search is None:
+        if reason is None:
+            return
         for at, part in enumerate(wrapped(span(f" · not searched: {reason}").text, width - 28)):
             yield [head, Span(" " + part, "dim")] if at == 0 else [Span(f"    {part}", "dim")]
     elif search.found:

@@ -194,7 +194,8 @@ def _why(r: Reconstruction, width: int) -> Iterator[Line]:
 
 
 def _what_if(r: Reconstruction, width: int) -> Iterator[Line]:
-    if r.replay is not None and r.replay.verdict in ("bit_exact", "within_ulp"):
+    agrees = r.replay is not None and r.replay.verdict in ("bit_exact", "within_ulp")
+    if agrees or r.search is not None:
         yield from pieces.changes(r.search, r.search_reason, width)
 
 

@@ -30,8 +30,11 @@ def chosen(truth: dict[str, Any], name: str) -> str:
 
 
 def screen(lake: Path, request: str) -> str:
-    """The screen without what each ingest draws anew: the name of the segment."""
-    (found,) = forensics.open(lake).trace(request)
+    """The screen without what each ingest draws anew: the name of the segment.
+
+    And without counterfactuals: how far their search gets in its time differs between machines.
+    """
+    (found,) = forensics.open(lake).trace(request, counterfactuals=0)
     lines = [plain(line).rstrip() for line in text.screen(found, WIDTH)]
     lines += ["", *(plain(line).rstrip() for line in text.features(found, WIDTH))]
     assert found.integrity.segment
@@ -55,3 +58,15 @@ def test_golden_screens_have_unix_line_ends_and_fit_their_width(name: str) -> No
     assert b"\r" not in raw
     assert raw.endswith(b"\n")
     assert max(map(len, raw.decode().split("\n"))) <= WIDTH
+
+
+def test_the_screen_tells_the_nearest_change_and_what_is_proven_of_it(
+    sample_lake: Path, truth: dict[str, Any]
+) -> None:
+    (found,) = forensics.open(sample_lake).trace(chosen(truth, "showcase"))
+    shown = [plain(line).rstrip() for line in text.screen(found, WIDTH)]
+    start = shown.index("what would have changed it · each replayed")
+    assert shown[start + 1].split()[0] in ("REFER", "APPROVE")
+    assert found.search is not None
+    assert any(line.strip().startswith("· ") for line in shown[start + 2 : start + 9])
+    assert found.search.statement.split(":")[0] in ("proven", "not proven in the time given")

@@ -38,3 +38,28 @@ def counted(counts: Ints) -> tuple[Ints, Ints]:
     """For so many of each: of which each one is, and how many of the same came before it."""
     which = np.repeat(np.arange(len(counts)), counts)
     return which, np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+class RangeLeast:
+    """Least values over ranges, by tables over powers of two."""
+
+    def __init__(self, values: Floats) -> None:
+        rows = [values]
+        width = 1
+        while 2 * width <= len(values):
+            row = rows[-1].copy()
+            row[: len(values) - width] = np.minimum(rows[-1][:-width], rows[-1][width:])
+            rows.append(row)
+            width *= 2
+        self._size = len(values)
+        self._table = np.concatenate(rows)
+        self._level = np.frexp(np.arange(1.0, len(values) + 1))[1].astype(np.int64) - 1
+
+    def over(self, low: Ints, high: Ints) -> Floats:
+        """The least from ``low`` to ``high``, both included."""
+        level = self._level[high - low]
+        row = level * self._size
+        found: Floats = np.minimum(
+            self._table[row + low], self._table[row + high + 1 - (1 << level)]
+        )
+        return found

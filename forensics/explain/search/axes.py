@@ -137,7 +137,9 @@ def _grid(problem: Problem, lever: Lever, current: Any) -> tuple[Floats, Ints, i
     steps = np.arange(lever.last + 1) if lever.last < _WHOLE_GRID_MAX else _around(problem, lever)
     values = grid_values(lever, steps)
     if np.isnan(now):
-        return np.append(now, values), np.append(-1, steps), 0, [None]
+        # Nothing is known to be above or below a value that is missing.
+        kept = np.full(len(values), lever.direction == "any")
+        return np.append(now, values[kept]), np.append(-1, steps[kept]), 0, [None]
     if lever.direction == "up":
         kept = values > now
     elif lever.direction == "down":

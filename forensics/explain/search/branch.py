@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats, Ints, in_all, in_some
+from forensics.explain.search.arrays import Flags, Floats, Ints, RangeLeast, in_all, in_some
 from forensics.explain.search.boxes import EPSILON, Boxes, Line
 from forensics.explain.search.dual import Dual
 from forensics.explain.search.incumbent import Incumbent
@@ -60,31 +60,6 @@ class _Block(NamedTuple):
         return _Block(self.low[which], self.high[which], self.bound[which], self.cost[which])
 
 
-class _Least:
-    """Least values over ranges, by tables over powers of two."""
-
-    def __init__(self, values: Floats) -> None:
-        rows = [values]
-        width = 1
-        while 2 * width <= len(values):
-            row = rows[-1].copy()
-            row[: len(values) - width] = np.minimum(rows[-1][:-width], rows[-1][width:])
-            rows.append(row)
-            width *= 2
-        self._size = len(values)
-        self._table = np.concatenate(rows)
-        self._level = np.frexp(np.arange(1.0, len(values) + 1))[1].astype(np.int64) - 1
-
-    def over(self, low: Ints, high: Ints) -> Floats:
-        """The least from ``low`` to ``high``, both included."""
-        level = self._level[high - low]
-        row = level * self._size
-        found: Floats = np.minimum(
-            self._table[row + low], self._table[row + high + 1 - (1 << level)]
-        )
-        return found
-
-
 class _LeastInCells:
     """Least values over ranges of a long line, whose values fall and then rise within each cell."""
 
@@ -93,7 +68,7 @@ class _LeastInCells:
         self._cell = line.cell
         self._cheapest = line.cheapest
         self._starts = line.starts()
-        self._cells = _Least(np.minimum.reduceat(values, self._starts))
+        self._cells = RangeLeast(np.minimum.reduceat(values, self._starts))
         self._ends = np.concatenate([self._starts[1:], [len(values)]]) - 1
 
     def over(self, low: Ints, high: Ints) -> Floats:
@@ -126,11 +101,11 @@ class _Exploration:
         self._axes = [at for at, size in enumerate(sizes) if size > 1 or at >= len(self.lines)]
         self._priced = Words(boxes.group, dual.reduced_values(), boxes.low, boxes.high, sizes)
         self._fixed = dual.fixed
-        self._left: list[_Least | _LeastInCells] = []
+        self._left: list[RangeLeast | _LeastInCells] = []
         for at, line in enumerate(self.lines):
             values = dual.position_costs(at)
             simple = line.cells == len(values) or line.linear.any()
-            self._left.append(_Least(values) if simple else _LeastInCells(line, values))
+            self._left.append(RangeLeast(values) if simple else _LeastInCells(line, values))
         self._plain: list[Words] = []
         for at in range(len(boxes.limit)):
             mine = boxes.of_limit(at)
@@ -138,7 +113,7 @@ class _Exploration:
             value = boxes.limit_sign[at] * boxes.value[mine]
             self._plain.append(Words(group, value, boxes.low[mine], boxes.high[mine], sizes))
         self._linear = [
-            [_Least(line.linear[limit]) for limit in range(len(boxes.limit))]
+            [RangeLeast(line.linear[limit]) for limit in range(len(boxes.limit))]
             if line.linear.any() else None
             for line in self.lines
         ]  # fmt: skip

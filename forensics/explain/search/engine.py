@@ -37,6 +37,10 @@ from forensics.explain.search.space import Region, Space
 
 #: Of the time given, what the first answer and then all of them may take.
 _FIRST_SHARE, _ALL_SHARE = 0.5, 0.8
+#: What all but the first may take in any case.
+_OTHERS_SHARE = 0.2
+#: How long one of the others may be searched for.
+_OTHER_S = 1.0
 #: Other answers are looked for without so many combinations of levers.
 _FREEZES_MAX = 12
 _VERIFIED_AGAIN_MAX = 20
@@ -134,7 +138,7 @@ class _Search:
         """The best answer, and what none costs less than."""
         incumbent = Incumbent(self._space, self._wanted, self._verify, self._refused)
         for case in self._cases:
-            first_answer(incumbent, case.boxes)
+            first_answer(incumbent, case.boxes, case.region.sure)
         bound = incumbent.cost
         for case in self._cases:
             deadline = self._until(self._first_share)
@@ -147,6 +151,8 @@ class _Search:
         """Further answers, each without some lever of every one before it."""
         found = [best]
         until, longest = self._until(_ALL_SHARE), 0.0
+        if self._time_s is not None:
+            until = max(until, perf_counter() + _OTHERS_SHARE * self._time_s)
         while len(found) <= count:
             cheapest: Incumbent | None = None
             for frozen in islice(self._freezes(found), _FREEZES_MAX):
@@ -159,7 +165,7 @@ class _Search:
                 for case in self._cases:
                     boxes = self._without(case.boxes, frozen)
                     if boxes is not None:
-                        first_answer(incumbent, boxes)
+                        self._other(incumbent, case, boxes, until)
                 if incumbent.point is not None:
                     cheapest = incumbent
                 longest = max(longest, perf_counter() - began)
@@ -167,6 +173,13 @@ class _Search:
                 break
             found.append(cheapest.point)
         return found[1:]
+
+    def _other(self, incumbent: Incumbent, case: _Case, boxes: Boxes, until: float) -> None:
+        """A good answer of a problem with levers left as they are."""
+        first_answer(incumbent, boxes, case.region.sure)
+        if incumbent.point is None and not case.region.sure:
+            # Quick ways look at limits alone; what the logic asks for takes a real search.
+            close(incumbent, boxes, self._hooks(case), min(until, perf_counter() + _OTHER_S))
 
     def _freezes(self, found: Sequence[Ints]) -> Iterator[frozenset[int]]:
         """Sets of levers with one of every answer's, those that cost most first."""

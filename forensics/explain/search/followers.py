@@ -101,8 +101,9 @@ class Followers:
                 continue
             value = self._judge.number(follower.name, low, high)
             # A missing value counts as 0 in a sum.
-            below = np.where(value.null | ~value.value, np.minimum(value.low, 0.0), value.low)
-            above = np.where(value.null | ~value.value, np.maximum(value.high, 0.0), value.high)
+            zero = np.where(value.null, 0.0, np.nan)
+            below = np.where(value.value, np.fmin(value.low, zero), 0.0)
+            above = np.where(value.value, np.fmax(value.high, zero), 0.0)
             ends = (
                 coefficient * np.clip(below, -_ENDLESS, _ENDLESS),
                 coefficient * np.clip(above, -_ENDLESS, _ENDLESS),

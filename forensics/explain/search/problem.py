@@ -23,8 +23,8 @@ class Lever(NamedTuple):
 
     A numeric lever takes ``low + k * step`` for k from 0 to ``last``, rounded to ``digits``
     decimals, or keeps its current value. It costs ``weight * |new - old| / scale``; a lever without
-    a current value costs ``weight`` once set. A lever with ``categories`` takes one of them, which
-    may be texts or numbers, for ``weight``.
+    a current value costs ``weight`` once set, and cannot be where it has a direction. A lever with
+    ``categories`` takes one of them, which may be texts or numbers, for ``weight``.
     """
 
     name: str

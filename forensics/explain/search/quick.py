@@ -14,12 +14,20 @@ _CANDIDATES_A_PLANE = 64
 _STEPS_MAX = 40
 
 
-def first_answer(incumbent: Incumbent, boxes: Boxes) -> None:
-    """From the decision as it is: the levers that gain most for their cost, then better pairs."""
+def first_answer(incumbent: Incumbent, boxes: Boxes, sure: bool) -> None:
+    """From the decision as it is: the levers that gain most for their cost, then better pairs.
+
+    Args:
+        incumbent: remembers what is found.
+        boxes: the problem.
+        sure: whether whatever keeps its limits is an answer.
+    """
     tables = tables_of(incumbent, boxes)
     point = cheapest(tables)
     if not (tables.excess(point) > 0).any():
         incumbent.try_cells(tables, point[None, :])
+    if not sure:
+        single_moves(incumbent, boxes)
     found = greedy(tables, point)
     if found is not None:
         incumbent.try_cells(tables, found[None, :])
@@ -31,6 +39,7 @@ def first_answer(incumbent: Incumbent, boxes: Boxes) -> None:
     start = incumbent.cells(left)
     if start is not None:
         polish(incumbent, tables, start)
+    slide(incumbent)
 
 
 def answer_from(incumbent: Incumbent, dual: Dual) -> None:
@@ -44,6 +53,45 @@ def answer_from(incumbent: Incumbent, dual: Dual) -> None:
     if reached is not None:
         incumbent.try_cells(tables, reached[None, :])
         polish(incumbent, tables, reached)
+        slide(incumbent)
+
+
+def single_moves(incumbent: Incumbent, boxes: Boxes) -> None:
+    """Tries all cells of each lever alone, where the logic asks for more than limits."""
+    start = np.array([line.origin[line.cheapest] for line in boxes.lines])
+    for at, line in enumerate(boxes.lines):
+        places = line.origin[line.representative()]
+        places = places[places != start[at]]
+        if not len(places):
+            continue
+        points = np.repeat(start[None, :], len(places), 0)
+        points[:, at] = places
+        points = points[incumbent.space.sure(points, points, (at,))]
+        incumbent.try_points(points, np.array([incumbent.space.cost(point) for point in points]))
+
+
+def slide(incumbent: Incumbent) -> None:
+    """Moves levers whose every value matters back as far as the answer surely stays one."""
+    space, point = incumbent.space, incumbent.point
+    for at, loose in enumerate(space.loose):
+        if not loose or point is None or point[at] == space.axes[at].current:
+            continue
+        refused, held = space.axes[at].current, int(point[at])
+        while abs(held - refused) > 1:
+            step = 1 if held > refused else -1
+            places = np.unique(np.linspace(refused + step, held, 65).astype(np.int64))
+            places = places if step > 0 else places[::-1]
+            points = np.repeat(point[None, :], len(places), 0)
+            points[:, at] = places
+            nearest = int(space.sure(points, points, (at,)).argmax())
+            if places[nearest] == held and not space.sure(points[-1:], points[-1:], (at,))[0]:
+                break
+            refused = int(places[nearest - 1]) if nearest else refused
+            held = int(places[nearest])
+        moved = point.copy()
+        moved[at] = held
+        incumbent.try_points(moved[None, :], np.array([space.cost(moved)]))
+        point = incumbent.point
 
 
 def polish(incumbent: Incumbent, tables: Tables, point: Ints) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 from forensics.explain.search.arrays import Flags, Ints, in_all, spans
 from forensics.explain.search.axes import Axis
 from forensics.explain.search.problem import Range
-from forensics.explain.search.scenes import Box
 from forensics.explain.search.space import Space
 
 #: Combinations of parts that are looked at one by one.
@@ -43,7 +42,6 @@ class Extent:
         self._space = space
         self._point = point
         self._levers = [at for at, axis in enumerate(space.axes) if point[at] != axis.current]
-        self._leaves = space.near(point, self._levers)
         self._held = self._alone() if self._levers else {}
         if len(self._levers) > 1:
             self._held = self._together(self._held)
@@ -73,7 +71,7 @@ class Extent:
             low[rows, at] = np.minimum(parts.near, parts.far)
             high[rows, at] = np.maximum(parts.near, parts.far)
             begin += len(parts.near)
-        sure = np.split(self._sure(low, high), np.cumsum(counts)[:-1])
+        sure = np.split(self._space.sure(low, high, self._levers), np.cumsum(counts)[:-1])
         return {
             at: self._kept(at, parts, flags)
             for (at, parts), flags in zip(every.items(), sure, strict=True)
@@ -104,7 +102,7 @@ class Extent:
             high = low.copy()
             ends = near + step * tried
             low[:, at], high[:, at] = np.minimum(near, ends), np.maximum(near, ends)
-            held = _run(self._sure(low, high))
+            held = _run(self._space.sure(low, high, self._levers))
             refused = int(tried[held]) if held < len(tried) else refused
             known = int(tried[held - 1]) if held else known
         return None if known < 0 else near + step * known
@@ -131,19 +129,15 @@ class Extent:
                 left = left if other == at else left // len(own.near)
                 low[:, other] = np.minimum(own.near[pick], own.far[pick])
                 high[:, other] = np.maximum(own.near[pick], own.far[pick])
-            sure = in_all(self._sure(low, high).reshape(count, len(parts.near)).T)
+            sure = in_all(
+                self._space.sure(low, high, self._levers).reshape(count, len(parts.near)).T
+            )
             if self._space.axes[at].lever.categories:
                 sure[0] = True
                 held[at] = _Parts(parts.near[sure], parts.far[sure])
             else:
                 held[at] = parts.first(max(1, _run(sure)))
         return held
-
-    def _sure(self, low: Ints, high: Ints) -> Flags:
-        """Whether all of each box is answers."""
-        space = self._space
-        margins = space.margins(low, high, self._leaves)
-        return space.judge.verdict(Box(low, high, *space.scores.over(*margins, 1.0)))[1]
 
 
 def _run(flags: Flags) -> int:

@@ -101,6 +101,8 @@ class Scores:
         whole = Box(np.repeat(box.low, count, 0), np.repeat(box.high, count, 0), below, above)
         possible, _ = judge.verdict(whole)
         shape = [len(each) for each in bands]
+        if not shape:
+            return [self._case(bands, (), (), low, high)] if possible.all() else []
         found = []
         for first, last in _covering(possible.reshape(shape)):
             found.append(self._case(bands, first, last, low, high))

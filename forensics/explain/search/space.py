@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats, Ints, spans
+from forensics.explain.search.arrays import Flags, Floats, Ints, RangeLeast, spans
 from forensics.explain.search.axes import Axis, axes_of, rounded, sides_of_cuts, with_cells
 from forensics.explain.search.boxes import Boxes, Line, joined, narrowed, tidied
 from forensics.explain.search.followers import Followers
@@ -195,11 +195,21 @@ class Space:
             below, above = below + fixed, above + fixed
             for lever, part in enumerate(self._linear[at][0]):
                 if part is not None:
-                    ends = part[low[:, lever]], part[high[:, lever]]
-                    below, above = below + np.minimum(*ends), above + np.maximum(*ends)
+                    bottom, top = self._linear_ends(part, lever, low[:, lever], high[:, lever])
+                    below, above = below + bottom, above + top
             bottom, top = sums(leaves, mine, first, last)
             least[:, at], most[:, at] = below + bottom, above + top
         return least, most
+
+    def _linear_ends(
+        self, part: Floats, lever: int, low: Ints, high: Ints
+    ) -> tuple[Floats, Floats]:
+        """The least and the most of a lever's linear part over ranges of positions."""
+        if self.axes[lever].lever.categories:
+            return RangeLeast(part).over(low, high), -RangeLeast(-part).over(low, high)
+        # It rises or falls, but for a missing value, which comes first.
+        ends = [part[at] for at in (low, high, np.clip(1, low, high))]
+        return np.minimum.reduce(ends), np.maximum.reduce(ends)
 
     def near(self, point: Ints, levers: Sequence[int]) -> list[Ints]:
         """By margin, the leaves that hold a point but for some levers, and for followers."""
@@ -212,6 +222,19 @@ class Space:
                     mine = holding(leaves, mine, lever, cells[lever], cells[lever])
             found.append(mine)
         return found
+
+    def sure(self, low: Ints, high: Ints, levers: Sequence[int]) -> Flags:
+        """Whether all of each box surely is answers.
+
+        Args:
+            low: first position by box and lever.
+            high: last.
+            levers: in which boxes differ from each other, or that are more than one position.
+        """
+        if not len(low):
+            return np.zeros(0, dtype=np.bool_)
+        margins = self.margins(low, high, self.near(low[0], levers))
+        return self.judge.verdict(Box(low, high, *self.scores.over(*margins, 1.0)))[1]
 
     def follow(self, low: Ints, high: Ints, about: Ints, sign: Floats) -> tuple[Ints, Ints, Floats]:
         """For boxes, the first and last cell of each follower, and by limit their linear parts."""
