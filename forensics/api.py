@@ -376,7 +376,11 @@ class Lake:
         asked = Asked(model, config, rules, tuple(settings))
         snapshot = self.snapshot()
         if identifier is not None:
-            return what_if(snapshot, identifier, asked)
+            if self._workers is None:
+                from forensics.replay.client import Workers
+
+                self._workers = Workers()
+            return what_if(snapshot, identifier, asked, workers=self._workers)
         if decision_point is None:
             raise UsageError("Name one decision, or a decision point.")
         from forensics.replay.bulk.radius import what_if_window

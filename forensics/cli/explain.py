@@ -135,7 +135,7 @@ def _check(ctx: click.Context, request_id: str | None, decision_point: str | Non
     for name in _OF_ONE if many else _OF_MANY:
         if ctx.get_parameter_source(name) is not source:
             what = "one decision" if many else "a window: --decision-point NAME"
-            raise UsageError(f"--{name} is for {what}.")
+            raise UsageError(f"--{name.removesuffix('_s')} is for {what}.")
 
 
 def _of(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -126,7 +126,8 @@ def _of_logic(data: bytes, kind: str) -> Artifact:
     steps = ", ".join(f"{step.id} ({step.kind})" for step in logic.steps)
     called = f"{logic.name} {logic.version or ''}".strip()
     what = "rule set" if kind == "rules" else "decision logic"
-    needs = [use.digest for use in (*bound.models, *bound.engines) if use.digest]
+    needs = [use.digest for use in bound.models if use.digest]
+    needs += [use.digest for use in bound.engines if use.digest]
     return Artifact(
         kind,
         f"{what} {called}: {steps}",

@@ -24,13 +24,24 @@ _AGREES = ("bit_exact", "within_ulp")
 def screen(explanation: Explanation, width: int = 100) -> list[Line]:
     """One decision's explanation as lines of at most ``width`` characters (40 at least)."""
     width = max(width, 40)
-    sections = [
-        list(_head(explanation, width)),
-        list(_why(explanation, width)),
-        list(_reasons(explanation, width)),
-        list(_what_if(explanation, width)),
-        list(_more(explanation)),
-    ]
+    return _joined(
+        width,
+        _head(explanation, width),
+        _why(explanation, width),
+        _reasons(explanation, width),
+        _what_if(explanation, width),
+        _more(explanation),
+    )
+
+
+def found_changes(explanation: Explanation, width: int = 100) -> list[Line]:
+    """The changes that give another outcome, without why the decision came out as it did."""
+    width = max(width, 40)
+    return _joined(width, _head(explanation, width), _what_if(explanation, width))
+
+
+def _joined(width: int, *parts: Iterator[Line]) -> list[Line]:
+    sections = [list(part) for part in parts]
     lines: list[Line] = []
     for section in sections:
         if section:

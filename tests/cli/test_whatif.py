@@ -135,3 +135,15 @@ def test_text_from_records_is_inert(lake: Path, tmp_path: Path, run: Run) -> Non
         ran = run("whatif", *arguments, "--set", "features.amount=2", "--lake", lake)
         assert ran.code == 4
         assert "\x1b" not in ran.out
+
+
+def test_find_answers_the_nearest_changes_of_one_decision(
+    sample_lake: Path, truth: dict[str, Any], run: Run
+) -> None:
+    request = truth["incidents"][0]["showcase"]
+    ran = run("whatif", request, "--find", "--json", "--lake", sample_lake)
+    assert ran.code == 0
+    assert ran.json["counterfactual_search"]["status"] in ("optimal", "gap")
+    assert ran.json["counterfactuals"][0]["verified"] is True
+    for refused in ((*POINT, "--find"), (request, "--find", "--set", "threshold=0.9")):
+        assert run("whatif", *refused, "--lake", sample_lake).code == 2

@@ -22,7 +22,7 @@ from forensics.explain.search.boxes import (
 from forensics.explain.search.branch import Hooks, explore
 from forensics.explain.search.dual import Dual
 from forensics.explain.search.incumbent import Incumbent
-from forensics.explain.search.quick import answer_from, cheapest, tables_of
+from forensics.explain.search.quick import answer_from, tables_of
 
 _ROUNDS = 12
 #: Where shares are inherited.
@@ -162,7 +162,7 @@ class _Opened:
     def _first_prices(self, boxes: Boxes) -> Floats:
         """Prices at which keeping the limits is worth about what the best answer costs."""
         tables = tables_of(self.incumbent, boxes)
-        excess = tables.excess(cheapest(tables))
+        excess = tables.excess(tables.cheapest())
         finite = np.isfinite(boxes.limit)
         return 2.0 * self.incumbent.cost / np.maximum(excess, 1e-3) / max(1, int(finite.sum()))
 

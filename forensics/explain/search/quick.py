@@ -23,7 +23,7 @@ def first_answer(incumbent: Incumbent, boxes: Boxes, sure: bool) -> None:
         sure: whether whatever keeps its limits is an answer.
     """
     tables = tables_of(incumbent, boxes)
-    point = cheapest(tables)
+    point = tables.cheapest()
     if not (tables.excess(point) > 0).any():
         incumbent.try_cells(tables, point[None, :])
     if not sure:
@@ -35,7 +35,7 @@ def first_answer(incumbent: Incumbent, boxes: Boxes, sure: bool) -> None:
     if left is None:
         return
     tables = tables_of(incumbent, left)
-    polish(incumbent, tables, cheapest(tables))
+    polish(incumbent, tables, tables.cheapest())
     start = incumbent.cells(left)
     if start is not None:
         polish(incumbent, tables, start)
@@ -131,33 +131,27 @@ def greedy(tables: Tables, point: Ints) -> Ints | None:
     None where no change of one lever comes nearer.
     """
     for _ in range(_STEPS_MAX):
-        excess, added = tables.profiles(point)
+        excess, changes = tables.profiles(point)
         over = np.maximum(excess, 0.0)
         if not over.any():
             return point
+        after = np.maximum(excess[:, None] + changes, 0.0)
         unit = np.where(over > 0, over, 1.0)[:, None]
-        best: tuple[float, int, int] | None = None
-        for lever, change in enumerate(added):
-            after = np.maximum(excess[:, None] + change, 0.0)
-            gain = ((over[:, None] - after) / unit).sum(axis=0)
-            price = tables.costs[lever] - tables.costs[lever][point[lever]]
-            worth = np.where(gain > EPSILON, gain / np.maximum(price, EPSILON), -np.inf)
-            at = int(worth.argmax())
-            enough = (after <= 0).all(axis=0)
-            if enough.any():
-                at = int(np.where(enough, price, np.inf).argmin())
-            if np.isfinite(worth[at]) and (best is None or worth[at] > best[0]):
-                best = float(worth[at]), lever, at
-        if best is None:
+        gain = ((over[:, None] - after) / unit).sum(axis=0)
+        price = tables.costs - tables.cost_by_place(point)
+        worth = np.where(gain > EPSILON, gain / np.maximum(price, EPSILON), -np.inf)
+        worth[~np.isfinite(tables.costs)] = -np.inf
+        # A lever that is enough alone need not go further than that.
+        enough = (after <= 0).all(axis=0) & np.isfinite(worth)
+        levers = np.zeros(tables.levers, dtype=np.bool_)
+        levers[tables.lever[enough]] = True
+        worth[levers[tables.lever] & ~enough] = -np.inf
+        at = int(worth.argmax())
+        if not np.isfinite(worth[at]):
             return None
         point = point.copy()
-        point[best[1]] = best[2]
+        point[tables.lever[at]] = tables.cell[at]
     return None
-
-
-def cheapest(tables: Tables) -> Ints:
-    """Every lever in its cheapest cell."""
-    return np.array([int(cost.argmin()) for cost in tables.costs], dtype=np.int64)
 
 
 def tables_of(incumbent: Incumbent, boxes: Boxes) -> Tables:

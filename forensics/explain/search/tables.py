@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Floats, Ints, added, counted
+from forensics.explain.search.arrays import Floats, Ints, added, counted, in_all
 from forensics.explain.search.boxes import Boxes
 
 
@@ -23,7 +23,7 @@ class Plane(NamedTuple):
     Attributes:
         lever: whose cells are the rows.
         excess: by limit, row and column, how far above the limit the point would be.
-        cost: by row and column.
+        cost: by row and column, infinite where a column is no cell.
         others: by column, the other lever, and its cell.
     """
 
@@ -36,10 +36,19 @@ class Plane(NamedTuple):
 class Tables:
     """The tables of one problem; points are the levers' cells, each at its cheapest position.
 
+    The cells of all levers lie in one row, lever after lever, each with one place more that is no
+    cell and ends what is summed along it.
+
     Args:
         boxes: the problem.
         followers: the cells in which followers are taken to stay.
         followed: by limit, what they add there.
+
+    Attributes:
+        levers: how many there are.
+        lever: by place, whose it is.
+        cell: by place, which of its cells.
+        costs: by place, infinite where there is no cell.
     """
 
     def __init__(self, boxes: Boxes, followers: Ints, followed: Floats) -> None:
@@ -48,30 +57,32 @@ class Tables:
         lines = boxes.lines
         self.levers = len(lines)
         self.sizes = np.array([line.cells for line in lines], dtype=np.int64)
-        self.costs = [line.cell_cost() for line in lines]
+        widths = self.sizes + 1
+        self._begin = np.cumsum(widths) - widths
+        self.lever, self.cell = counted(widths)
         chosen = [line.representative() for line in lines]
-        #: By lever: by limit and cell, the linear part.
-        self._linear = [line.linear[:, at] for line, at in zip(lines, chosen, strict=True)]
+        self.costs = np.full(len(self.lever), np.inf)
+        #: By limit and place, the linear part.
+        self._linear = np.zeros((len(boxes.limit_sign), len(self.lever)))
+        for at, (line, own) in enumerate(zip(lines, chosen, strict=True)):
+            places = slice(self._begin[at], self._begin[at] + len(own))
+            self.costs[places] = line.cost[own]
+            self._linear[:, places] = line.linear[:, own]
         low, high = boxes.low, boxes.high
         on = np.ones(len(boxes.value), dtype=np.bool_)
         for at, cell in enumerate(followers, self.levers):
             on &= (low[:, at] <= cell) & (cell <= high[:, at])
         self._low = low[on, : self.levers].astype(np.int32)
         self._end = high[on, : self.levers].astype(np.int32) + 1
-        bounded = (self._low > 0) | (self._end < self.sizes)
-        self._box1, self._axis1 = np.nonzero(bounded)
-        self._low1 = self._low[self._box1, self._axis1]
-        self._end1 = self._end[self._box1, self._axis1]
+        self._box1, self._axis1 = np.nonzero((self._low > 0) | (self._end < self.sizes))
+        self._low1 = self._low[self._box1, self._axis1] + self._begin[self._axis1]
+        self._end1 = self._end[self._box1, self._axis1] + self._begin[self._axis1]
         self._at = np.full(self.levers, -1, dtype=np.int32)
         self._off = np.zeros(self._low.shape, dtype=np.bool_)
         self._count = np.zeros(len(self._low), dtype=np.int64)
-        widths = self.sizes + 1
-        self._width = np.array([widths[at + 1 :].sum() for at in range(self.levers)])
+        self._width = widths.sum() - self._begin - widths
         self._base = np.concatenate([[0], np.cumsum(widths * self._width)])
-        ends = np.cumsum(widths)
-        self._costs = np.concatenate([part for cost in self.costs for part in (cost, [np.inf])])
-        self._cells = np.arange(len(self._costs)) - np.repeat(ends - widths, widths)
-        self._column = ends[None, :] - widths[None, :] - ends[:, None]
+        self._column = self._begin[None, :] - (self._begin + widths)[:, None]
         self._values = [
             (boxes.limit_sign[at] * boxes.value * boxes.of_limit(at))[on]
             for at in range(len(boxes.limit_sign))
@@ -79,47 +90,64 @@ class Tables:
 
     def cost(self, point: Ints) -> float:
         """What a point costs."""
-        return float(sum(cost[cell] for cost, cell in zip(self.costs, point, strict=True)))
+        return float(self.costs[self._begin + point].sum())
+
+    def cost_by_place(self, point: Ints) -> Floats:
+        """By place, what its lever costs at a point."""
+        return np.asarray(self.costs[self._begin + point][self.lever])
+
+    def cheapest(self) -> Ints:
+        """Every lever in its cheapest cell."""
+        return np.array([line.cell[line.cheapest] for line in self.boxes.lines], dtype=np.int64)
 
     def excess(self, point: Ints) -> Floats:
         """By limit, how far above it a point is."""
-        inside = ((self._low <= point) & (point < self._end)).all(axis=1)
+        inside = in_all((self._low <= point) & (point < self._end))
         sums = np.array([values[inside].sum() for values in self._values])
         return np.asarray(sums + self._linear_at(point) - self._limit)
 
-    def _linear_at(self, point: Ints) -> Floats:
-        parts = [part[:, cell] for part, cell in zip(self._linear, point, strict=True)]
-        return np.sum(parts, axis=0) if parts else np.zeros(len(self._values))
-
-    def profiles(self, point: Ints) -> tuple[Floats, list[Floats]]:
-        """By limit the excess at a point, and by lever, limit and cell what moving it adds."""
+    def profiles(self, point: Ints) -> tuple[Floats, Floats]:
+        """By limit the excess at a point, and by limit and place what moving to it adds."""
         self._move(point)
-        return self._profiles(point)
+        count = self._count
+        off = self._off[self._box1, self._axis1]
+        matters = count[self._box1] == off
+        box, axis, off = self._box1[matters], self._axis1[matters], off[matters]
+        low, end = self._low1[matters], self._end1[matters]
+        size = len(self.lever)
+        here = np.empty(len(self._values))
+        changes = self._linear - self._linear[:, self._begin + point][:, self.lever]
+        for at, values in enumerate(self._values):
+            value = values[box]
+            steps = added(low, value, size) - added(end, value, size)
+            leaves = added(axis[~off], value[~off], self.levers)
+            # Running sums begin anew at each lever, as every box's steps add to nothing.
+            changes[at] += np.cumsum(steps) - leaves[self.lever]
+            here[at] = values[count == 0].sum() - self._limit[at]
+        return here + self._linear_at(point), changes
 
     def planes(self, point: Ints) -> Iterator[Plane]:
         """The tables of all pairs of levers, from one point."""
-        here, singles = self.profiles(point)
+        here, changes = self.profiles(point)
         tables = [self._paint(values) for values in self._values]
-        # An extra column ends each table; it is no cell.
-        end = np.zeros((len(tables), 1))
-        along = np.concatenate([part for each in singles for part in (each, end)], axis=1)
-        levers = np.repeat(np.arange(self.levers), self.sizes + 1)
-        now = [cost[cell] for cost, cell in zip(self.costs, point, strict=True)]
-        costs = self._costs - np.array(now)[levers]
+        extra = self.costs - self.cost_by_place(point)
         cost_here = self.cost(point)
         for lever in range(self.levers - 1):
             rows, width, begin = self.sizes[lever], self._width[lever], self._base[lever]
-            after = slice(len(levers) - width, None)
+            after = slice(len(self.lever) - width, None)
+            own = slice(self._begin[lever], self._begin[lever] + rows)
             excess = np.empty((len(tables), rows, width))
             for limit, table in enumerate(tables):
                 block = table[begin : begin + (rows + 1) * width].reshape(rows + 1, width)[:rows]
                 np.cumsum(block, axis=0, out=excess[limit])
                 np.cumsum(excess[limit], axis=1, out=excess[limit])
-                excess[limit] += along[limit, after] + here[limit]
-                excess[limit] += singles[lever][limit][:, None]
-            own = self.costs[lever] - self.costs[lever][point[lever]]
-            cost = own[:, None] + (costs[after] + cost_here)
-            yield Plane(lever, excess, cost, (levers[after], self._cells[after]))
+                excess[limit] += changes[limit, after] + here[limit]
+                excess[limit] += changes[limit, own][:, None]
+            cost = extra[own][:, None] + (extra[after] + cost_here)
+            yield Plane(lever, excess, cost, (self.lever[after], self.cell[after]))
+
+    def _linear_at(self, point: Ints) -> Floats:
+        return np.asarray(self._linear[:, self._begin + point].sum(axis=1))
 
     def _move(self, point: Ints) -> None:
         """Notes which levers keep a point out of each box, and how many."""
@@ -130,30 +158,6 @@ class Tables:
             self._count -= self._off[:, lever]
             self._off[:, lever] = off
         self._at[:] = point
-
-    def _profiles(self, point: Ints) -> tuple[Floats, list[Floats]]:
-        count = self._count
-        off1 = self._off[self._box1, self._axis1]
-        matters = count[self._box1] == off1
-        box, axis, off1 = self._box1[matters], self._axis1[matters], off1[matters]
-        place = np.concatenate([[0], np.cumsum(self.sizes + 1)])
-        low, end = place[axis] + self._low1[matters], place[axis] + self._end1[matters]
-        here = np.empty(len(self._values))
-        rows = []
-        for at, values in enumerate(self._values):
-            value = values[box]
-            steps = np.bincount(low, value, place[-1]) - np.bincount(end, value, place[-1])
-            leaves = np.bincount(axis[~off1], value[~off1], self.levers)
-            rows.append((np.cumsum(steps), leaves))
-            here[at] = values[count == 0].sum() - self._limit[at]
-        singles = []
-        for lever in range(self.levers):
-            part = slice(place[lever], place[lever + 1] - 1)
-            # Running sums begin anew at each lever, as every box's steps add to nothing.
-            found = np.array([sums[part] - leaves[lever] for sums, leaves in rows])
-            own = self._linear[lever]
-            singles.append(found.reshape(own.shape) + own - own[:, point[lever], None])
-        return here + self._linear_at(point), singles
 
     @cached_property
     def _pairs(self) -> tuple[Ints, Ints, Ints]:

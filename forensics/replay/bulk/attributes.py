@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forensics.lake.batches import Batch, Texts
+from forensics.lake.batches import Batch
+from forensics.lake.grouping import is_constant
+from forensics.lake.texts import Texts
 from forensics.replay.bulk.identity import Identities
 from forensics.replay.bulk.plan import Plan
 from forensics.replay.bulk.tally import Values
@@ -68,7 +70,7 @@ def names(plan: Plan) -> dict[str, str]:
 def values(column: Texts, rows: Longs | None) -> Values:
     """How often each value of a column occurs among some rows, or all."""
     codes = column.codes if rows is None else column.codes[rows]
-    if len(codes) and (codes == codes[0]).all():
+    if len(codes) and is_constant(codes):
         return Counter({None if codes[0] < 0 else column.values[codes[0]]: len(codes)})
     counts = np.bincount(codes + 1, minlength=1)
     return Counter(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from forensics.lake.read import from_micros
 from forensics.replay.bulk.census import Census
-from forensics.replay.bulk.tally import OTHERS, Group, Tally
+from forensics.replay.bulk.tally import OTHERS, Group, Tally, Values
 
 #: A value is said where this share of the group has it, and so much more than of the window.
 _SHARE_MIN = 0.5
@@ -56,7 +57,7 @@ def in_common(group: Group, window: Tally, census: Census) -> list[Common]:
     """
     found = [_when(group, window.count, census)]
     for attribute, values in group.attributes.items():
-        every = (window.attributes | census.attributes).get(attribute, {})
+        every: Values = (window.attributes | census.attributes).get(attribute, Counter())
         best = max(
             (
                 Common(attribute, named(value, window), count, group.count, every.get(value, count),
@@ -90,9 +91,9 @@ def share_words(part: int, whole: int) -> str:
     if not whole:
         return "0 %"
     percent = 100 * part / whole
-    if 0 < percent < 1 or 99 < percent < 100:
-        return f"{percent:.2g} %" if percent < 1 else f"{percent:.1f} %"
-    return f"{percent:.0f} %"
+    if 0 < percent < 9.95:
+        return f"{percent:.2g} %"
+    return f"{percent:.1f} %" if 99 < percent < 100 else f"{percent:.0f} %"
 
 
 def _when(group: Group, window: int, census: Census) -> Common | None:

@@ -5,14 +5,15 @@ For many rows what :mod:`forensics.replay.replay` says of one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from forensics.errors import ReplayError
-from forensics.lake.batches import Batch, Texts, Vocabulary
+from forensics.lake.batches import Batch
 from forensics.lake.grouping import grouped
+from forensics.lake.texts import Texts, Vocabulary
 from forensics.replay.bulk import scores as scores_
 from forensics.replay.bulk.engine import Answered, Engine
 from forensics.replay.bulk.kinds import Kinds
@@ -41,7 +42,7 @@ class _Layer(NamedTuple):
 
     step: str
     flags: Flags
-    reasons: list[tuple[str, ...]]
+    reasons: Sequence[tuple[str, ...]]
     codes: Ints | None = None
 
 
@@ -153,7 +154,9 @@ class Comparison:
             return None
         rows = some if self._rows is None else self._rows[some]
         try:
-            return self._engine.models.values(self._plan.entry, self._batch, rows, self._scores)
+            return self._engine.models.values(
+                self._plan.entry, self._batch, rows, self._scores
+            ).values
         except ReplayError:
             return None
 
@@ -176,7 +179,7 @@ class Comparison:
         given: dict[str, Any] = {}
         score = plan.logic.logic.score
         if plan.needs_model and score is not None and plan.live is not None:
-            values = np.asarray(self._answered.models[plan.live])[some].astype(np.float64)
+            values = np.asarray(self._answered.models[plan.live].values)[some].astype(np.float64)
             if theirs is not None and theirs[some].any():
                 replaced = theirs[some] & (self._scores.closeness(values, rows) != EXACT)
                 entry = self._entry_values(some[replaced])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -13,13 +13,15 @@ import numpy as np
 from forensics.errors import ForensicsError, ReplayError
 from forensics.lake import arrow, sql
 from forensics.lake.artifacts import ArtifactStore
-from forensics.lake.batches import Batch, DataReader
+from forensics.lake.batches import Batch
 from forensics.lake.catalog import Catalog
+from forensics.lake.changed import ChangedRows
+from forensics.lake.datafile import DataReader
 from forensics.lake.frames import Frame, TableFrame
 from forensics.lake.snapshot import Snapshot
 from forensics.replay.bulk.identity import Identities, identities, representative
-from forensics.replay.bulk.models import ModelRuns
-from forensics.replay.bulk.plan import BulkWorkers, Plan, planned
+from forensics.replay.bulk.models import ModelRuns, Ran
+from forensics.replay.bulk.plan import BulkWorkers, Plan, PlannedModel, planned
 from forensics.replay.bulk.scores import Scores
 from forensics.replay.engine_steps import Engines
 from forensics.replay.evidence import Artifacts
@@ -47,7 +49,7 @@ class Answered(NamedTuple):
     outcome_codes: Longs
     rules: Sequence[str]
     rule_codes: Longs
-    models: Mapping[str, Any]
+    models: Mapping[str, Ran]
     values: Mapping[str, Any]
 
 
@@ -157,22 +159,54 @@ class Engine:
         Raises:
             ReplayError: when a model, an engine or an expression fails.
         """
+
+        def ask(model: PlannedModel, frame: Frame) -> Ran:
+            return self.models.values(model, batch, rows, scores, frame)
+
+        table = batch.table(sorted(plan.columns), rows)
+        return self._run(plan, table, ask, plan.values if values is None else values, given)
+
+    def answer_changed(
+        self, plan: Plan, rows: ChangedRows, stopped: Mapping[str, Flags | None]
+    ) -> Answered:
+        """What the plan's logic gives for rows with changed features.
+
+        Args:
+            plan: one with logic.
+            rows: what it is given.
+            stopped: for which rows models stop early, by step.
+
+        Raises:
+            ReplayError: when a model, an engine or an expression fails.
+        """
+
+        def ask(model: PlannedModel, frame: Frame) -> Ran:
+            return self.models.likewise(model, rows, frame, stopped.get(model.use.step))
+
+        return self._run(plan, rows.table(sorted(plan.columns)), ask, plan.values, None)
+
+    def _run(
+        self,
+        plan: Plan,
+        table: Any,
+        ask: Callable[[PlannedModel, Frame], Ran],
+        values: Mapping[str, Any],
+        given: Mapping[str, Any] | None,
+    ) -> Answered:
         assert plan.logic is not None
-        ran: dict[str, Any] = {}
+        ran: dict[str, Ran] = {}
 
         def predict(use: ModelUse, frame: Frame) -> Any:
-            ran[use.step] = self.models.values(plan.models[use.step], batch, rows, scores, frame)
-            return ran[use.step]
+            ran[use.step] = ask(plan.models[use.step], frame)
+            return ran[use.step].values
 
         def evaluate(use: EngineUse, frame: Frame) -> Sequence[Any]:
             return self._engines.evaluate(use, frame)
 
-        table = batch.table(sorted(plan.columns), rows)
-        frame = TableFrame(self.connection, table, plan.values if values is None else values)
+        frame = TableFrame(self.connection, table, values)
         answer = plan.logic.run(frame, predict, evaluate=evaluate, failed=plan.failed, given=given)
         numbers, unscored = _numbers(answer.score, frame.count)
-        outcome = answer.outcome
-        rule = answer.rule
+        outcome, rule = answer.outcome, answer.rule
         if rule is None:
             rules, codes = [answer.outcome_step], np.zeros(frame.count, np.int64)
         else:

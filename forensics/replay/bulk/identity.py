@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from forensics.lake.batches import Batch, Exact
+from forensics.lake import exactness
+from forensics.lake.batches import Batch
 from forensics.lake.grouping import Groups, distinct, grouped
 from forensics.records.decision import Decision
 
@@ -51,14 +52,14 @@ def identities(batch: Batch) -> Identities:
     texts = {name: batch.texts(name) for name in _TEXTS}
     steps = batch.shapes("steps", _STEP)
     thresholds, compared = _numbers(batch, "threshold")
-    hits, _ = _numbers(batch, "cache.hit")
+    hits = np.nan_to_num(_numbers(batch, "cache.hit")[0], nan=-1).astype(np.int8)
     patterns = _patterns(batch)
     columns: list[NDArray[np.integer[Any]]] = [
         column.codes for column in texts.values() if column is not None
     ]
     columns += [
         steps.codes,
-        np.nan_to_num(hits, nan=-1).astype(np.int8),
+        hits,
         distinct(thresholds),
         compared.astype(np.int8),
         patterns.codes,
@@ -70,7 +71,7 @@ def identities(batch: Batch) -> Identities:
             (
                 tuple(None if column is None else column.at(row) for column in texts.values()),
                 steps.values[steps.codes[row]],
-                float(hits[row]),
+                int(hits[row]),
                 (bool(compared[row]), thresholds[row].tobytes()),
                 patterns.values[patterns.codes[row]],
                 tuple(batch.features),
@@ -150,7 +151,7 @@ def _patterns(batch: Batch) -> _Patterns:
     nothing: _Pattern = (False, frozenset(), frozenset())
     codes = np.zeros(batch.rows, np.int64)
     named = np.array([name.startswith("features.") for name in exact.names], np.bool_)
-    entries = exact.kinds != Exact.WRITTEN
+    entries = exact.kinds != exactness.WRITTEN
     if len(named):
         entries &= named[exact.codes]
     without = batch.nulls(f"features.{next(iter(batch.features), '')}")
@@ -169,7 +170,9 @@ def _patterns(batch: Batch) -> _Patterns:
             kinds: tuple[set[str], set[str]] = (set(), set())
             for mark in of:
                 kinds[mark % 2].add(exact.names[mark // 2].removeprefix("features."))
-            values.append((False, frozenset(kinds[Exact.ABSENT]), frozenset(kinds[Exact.NULL])))
+            values.append(
+                (False, frozenset(kinds[exactness.ABSENT]), frozenset(kinds[exactness.NULL]))
+            )
     if without is not None:
         codes[without] = len(values)
         values.append((True, frozenset(), frozenset()))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from forensics.errors import ReplayError
-from forensics.lake.arrow import numbers
-from forensics.lake.batches import Batch
+from forensics.lake.arrow import floats
+from forensics.lake.batches import Rows
 from forensics.lake.frames import Frame
 from forensics.replay.bulk.plan import BulkWorkers, PlannedModel
 from forensics.replay.bulk.scores import EXACT, Scores
@@ -18,11 +18,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Longs = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
     Values = NDArray[np.float32] | NDArray[np.float64]
 
-#: Bytes of a matrix: more is asked in several messages.
-_MATRIX_BYTES = 32 << 20
+#: Bytes of one message to a model: what stays in a processor's cache on its way there.
+_MATRIX_BYTES = 2 << 20
 _TYPES: dict[str, type[np.floating[Any]]] = {"f": np.float32, "d": np.float64}
+
+
+class Ran(NamedTuple):
+    """A model's answers, and for which rows only its rounds up to the best iteration were used."""
+
+    values: Values
+    stopped: Flags | None
 
 
 class ModelRuns:
@@ -34,11 +42,11 @@ class ModelRuns:
     def values(
         self,
         model: PlannedModel,
-        batch: Batch,
+        batch: Rows,
         rows: Longs | None,
         scores: Scores,
         frame: Frame | None = None,
-    ) -> Values:
+    ) -> Ran:
         """The model's answer to each of ``rows`` of a batch.
 
         Services that stop early use the best iteration, others all: where that gives the recorded
@@ -46,8 +54,8 @@ class ModelRuns:
 
         Args:
             model: what to run.
-            batch: with the model's features loaded.
-            rows: which rows; all where None.
+            batch: the rows.
+            rows: which of them; all where None.
             scores: the recorded ones.
             frame: has the features that the decision logic computes.
 
@@ -55,19 +63,32 @@ class ModelRuns:
             ReplayError: when the model fails.
         """
         found = self._asked(model, batch, rows, 0, frame)
-        if model.early_rounds:
-            apart = np.flatnonzero(scores.closeness(found, rows) != EXACT)
-            if len(apart):
-                some = apart if rows is None else rows[apart]
-                early = self._asked(model, batch, some, model.early_rounds, frame, apart)
-                same = scores.closeness(early, some) == EXACT
-                found[apart[same]] = early[same]
-        return found
+        if not model.early_rounds:
+            return Ran(found, None)
+        apart = np.flatnonzero(scores.closeness(found, rows) != EXACT)
+        stopped = np.zeros(len(found), np.bool_)
+        if len(apart):
+            some = apart if rows is None else rows[apart]
+            early = self._asked(model, batch, some, model.early_rounds, frame, apart)
+            same = scores.closeness(early, some) == EXACT
+            found[apart[same]] = early[same]
+            stopped[apart[same]] = True
+        return Ran(found, stopped)
+
+    def likewise(
+        self, model: PlannedModel, batch: Rows, frame: Frame | None, stopped: Flags | None
+    ) -> Ran:
+        """As :meth:`values`, stopping early where that was found to be done: ``stopped``."""
+        found = self._asked(model, batch, None, 0, frame)
+        if stopped is not None and model.early_rounds and stopped.any():
+            some = np.flatnonzero(stopped)
+            found[some] = self._asked(model, batch, some, model.early_rounds, frame, some)
+        return Ran(found, stopped)
 
     def _asked(
         self,
         model: PlannedModel,
-        batch: Batch,
+        batch: Rows,
         rows: Longs | None,
         trees: int,
         frame: Frame | None,
@@ -100,9 +121,7 @@ class ModelRuns:
                 part.reshape(-1), len(part), kinds=(model.use.kind,), trees=trees, texts=texts
             )
             parts.append(np.frombuffer(answer, _TYPES[description.score_dtype]))
-        if not parts:
-            return np.zeros(0, kind)
-        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        found = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, kind), *parts])
         outputs = description.outputs
         return found.reshape(-1, outputs)[:, model.output] if outputs > 1 else found
 
@@ -112,15 +131,14 @@ def _column(column: Any) -> NDArray[np.float64]:
     if hasattr(column, "null_count"):
         if "string" in str(column.type):
             raise ReplayError("A step gives a model text where it needs a number.")
-        found: NDArray[np.float64] = numbers(column.cast("float64", safe=False))
+        found: NDArray[np.float64] = floats(column)
         return found
     return np.array([np.nan if value is None else value for value in column], np.float64)
 
 
-def _coded(batch: Batch, name: str, rows: Longs | None) -> tuple[NDArray[np.float64], list[str]]:
+def _coded(batch: Rows, name: str, rows: Longs | None) -> tuple[NDArray[np.float64], list[str]]:
     """A feature that is given as text: places of the texts, NaN where there is none, and these."""
-    rows_: Longs = np.arange(batch.rows) if rows is None else rows
-    places, values = batch.different(name, rows_)
+    places, values = batch.different(name, rows)
     codes = places.astype(np.float64)
     codes[places < 0] = np.nan
     return codes, [as_text(value) for value in values]

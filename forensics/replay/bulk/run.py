@@ -15,8 +15,9 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from forensics.errors import UsageError
-from forensics.lake.batches import BATCH_ROWS, DataReader
+from forensics.lake.batches import BATCH_ROWS
 from forensics.lake.catalog import DataFile
+from forensics.lake.datafile import DataReader
 from forensics.lake.read import to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.replay.bulk.engine import Engine, Stopped

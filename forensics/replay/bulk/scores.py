@@ -5,16 +5,16 @@ The same comparison as :func:`forensics.replay.evidence.closeness`, for many row
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from forensics.lake.batches import Batch, Texts
+from forensics.lake.batches import Batch
+from forensics.lake.texts import Texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
     Near = NDArray[np.int8]
 
@@ -39,7 +39,7 @@ class Scores(NamedTuple):
     unscored: Flags | None
     whole: dict[int, int | float]
 
-    def closeness(self, replayed: Floats, rows: NDArray[np.int64] | None = None) -> Near:
+    def closeness(self, replayed: NDArray[Any], rows: NDArray[np.int64] | None = None) -> Near:
         """One of the constants above for each of ``rows`` (all where None), in their order."""
         bits = self.bits if rows is None else self.bits[rows]
         if isinstance(self.kinds, int):
@@ -111,9 +111,9 @@ def _bits(raw: NDArray[np.uint8], type_: str) -> NDArray[np.int32] | NDArray[np.
     return found
 
 
-def _near(bits: NDArray[np.int32] | NDArray[np.int64], replayed: Floats, kind: int) -> Near:
+def _near(bits: NDArray[np.int32] | NDArray[np.int64], replayed: NDArray[Any], kind: int) -> Near:
     """How near each of ``replayed`` is to the recorded bits of a type."""
-    mine: NDArray[np.float32] | Floats = replayed
+    mine = replayed.astype(np.float64, copy=False)
     if kind == _FLOAT32:
         bits = bits.astype(np.int32, copy=False)
         with np.errstate(over="ignore"):

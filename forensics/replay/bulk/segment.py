@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forensics.lake.batches import Batch, Texts
+from forensics.lake.batches import Batch
+from forensics.lake.texts import Texts
 from forensics.replay.bulk import attributes
 from forensics.replay.bulk.engine import Engine
 from forensics.replay.bulk.judge import Judge, Judged

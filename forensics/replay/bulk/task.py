@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forensics.lake.batches import BATCH_ROWS, Batch
+from forensics.lake.batches import BATCH_ROWS, Batch, batches
 from forensics.lake.condition import Condition
 from forensics.replay.bulk.attributes import ATTRIBUTES
 from forensics.replay.bulk.engine import Engine
@@ -70,7 +70,7 @@ def asked_for(engine: Engine, task: SegmentTask) -> Iterator[tuple[Batch, Longs 
         condition = Condition(task.where, task.types, engine.connection)
     left = task.rows_max
     file = engine.reader.open(task.path, _TEXTS)
-    for batch in file.batches(task.first, task.end, _batch_rows(len(task.types))):
+    for batch in batches(file, task.first, task.end, _batch_rows(len(task.types))):
         engine.check()
         if left == 0:
             return

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def _names(text: str) -> frozenset[str]:
     """``module: Class Class`` by line, as full names."""
-    found = set()
+    found: set[str] = set()
     for line in text.split("\n"):
         module, _, classes = line.strip().partition(": ")
         found.update(f"{module}.{name}" for name in classes.split())
