@@ -383,8 +383,8 @@ class Lake:
             return what_if(snapshot, identifier, asked, workers=self._workers)
         if decision_point is None:
             raise UsageError("Name one decision, or a decision point.")
-        from forensics.replay.bulk.radius import what_if_window
         from forensics.replay.bulk.answer import empty
+        from forensics.replay.bulk.radius import what_if_window
         from forensics.replay.bulk.run import check, files
 
         window = _window(decision_point, since, until, where, limit)

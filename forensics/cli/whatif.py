@@ -57,7 +57,10 @@ _OF_MANY = ("since", "until", "where", "limit", "by", "workers", "export")
     help="Of one decision: find the nearest changes that give another outcome.",
 )
 @click.option(
-    "--target", multiple=True, metavar="OUTCOME", help="With --find: the outcome wanted. Repeatable."
+    "--target",
+    multiple=True,
+    metavar="OUTCOME",
+    help="With --find: an outcome that is wanted.",
 )
 @click.option(
     "--time",
@@ -101,8 +104,9 @@ def command(
     """What another model, configuration, rule set or input would have done.
 
     REQUEST_ID is a request id or a decision id: the answer is that decision before and after, step
-    by step; with --find it is the nearest changes that give another outcome. With --decision-point it is the blast radius over a window: how many outcomes change,
-    in which direction, in which groups, and where the evidence ends. Changes can be combined.
+    by step; with --find it is the nearest changes that give another outcome. With --decision-point
+    it is the blast radius over a window: how many outcomes change, in which direction, in which
+    groups, and where the evidence ends. Changes can be combined.
 
     Exit status 0 when every decision is answered for, 4 when some are not, 3 when there is none, 5
     when a data file or a record is not what was written.

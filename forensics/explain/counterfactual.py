@@ -9,12 +9,17 @@ change within the constraints gives another outcome.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from forensics.errors import DependencyError, ReplayError, UsageError
 from forensics.explain.problems import problem_of
 from forensics.explain.search.problem import Answer, Found, Lever, Problem, Range
-from forensics.records.replay import Counterfactual, CounterfactualChange, CounterfactualSearch
+from forensics.records.replay import (
+    Counterfactual,
+    CounterfactualChange,
+    CounterfactualSearch,
+    SearchStatus,
+)
 from forensics.replay.session import ReplaySession
 
 #: How long a search may take where nobody says: enough for a proof in most cases.
@@ -76,7 +81,8 @@ def counterfactuals(
 
     found = search(problem, wanted=wanted, limit=limit, time_s=time_s, prove=prove, verify=verify)
     answers = _answers(session, problem, found.answers)
-    return CounterfactualSearch(answers, _status(found), found.lower_bound, _statement(found))
+    status = cast("SearchStatus", found.status)
+    return CounterfactualSearch(answers, status, found.lower_bound, _statement(found))
 
 
 def search_changes(
@@ -115,17 +121,13 @@ def _answers(
     for answer, score, outcome in zip(answers, decided.scores, decided.outcomes, strict=True):
         if outcome is None or outcome != answer.outcome:
             raise ReplayError(f"A change replayed once more gave {outcome}, not {answer.outcome}.")
-        changes = tuple(
-            CounterfactualChange(
-                name,
-                recorded.get(name),
-                value,
-                f"{name} {_words(levers[name], recorded.get(name), answer.ranges.get(name, Range(value, value, False)))}",
-            )
-            for name, value in answer.changes.items()
-        )
+        changes = []
+        for name, value in answer.changes.items():
+            before, own = recorded.get(name), answer.ranges.get(name, Range(value, value, False))
+            statement = f"{name} {_words(levers[name], before, own)}"
+            changes.append(CounterfactualChange(name, before, value, statement))
         shown = float(score) if score == score else None
-        found.append(Counterfactual(changes, outcome, shown, answer.cost, verified=True))
+        found.append(Counterfactual(tuple(changes), outcome, shown, answer.cost, verified=True))
     return tuple(found)
 
 
@@ -149,10 +151,6 @@ def _words(lever: Lever, current: Any, range_: Range) -> str:
     if range_.ended and current is not None:
         return f"at most {near}" if below else f"at least {near}"
     return f"between {far} and {near}" if below else f"between {near} and {far}"
-
-
-def _status(found: Found) -> Any:
-    return found.status
 
 
 def _statement(found: Found) -> str:

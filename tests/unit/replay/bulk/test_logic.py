@@ -207,7 +207,9 @@ def test_features_that_are_given_as_text_reach_the_model_by_the_same_names(
     rows = [[channels[random.integers(4)], float(random.normal())] for _ in range(400)]
     labels = [int(row[1] + (row[0] == "web") > 0) for row in rows]
     pool = catboost.Pool(rows, labels, cat_features=[0], feature_names=["channel", "x"])
-    model = catboost.CatBoostClassifier(iterations=20, depth=3, verbose=0, thread_count=1)
+    model = catboost.CatBoostClassifier(
+        iterations=20, depth=3, verbose=0, thread_count=1, allow_writing_files=False
+    )
     model.fit(pool)
     model.save_model(str(tmp_path / "m.cbm"))
     digest = service.kept.put(tmp_path / "m.cbm")
