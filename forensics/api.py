@@ -141,7 +141,7 @@ class Lake:
         identifier: str,
         *,
         replay: bool = True,
-        counterfactuals: int = 3,
+        counterfactuals: int = 1,
         exact_runtime: bool = False,
     ) -> list[Reconstruction]:
         """All decisions that a request id or decision id names, reconstructed, oldest first.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--counterfactuals",
     type=click.IntRange(0, 20),
-    default=3,
+    default=1,
     show_default=True,
     help="How many changes that flip the outcome to show.",
 )

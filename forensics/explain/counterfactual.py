@@ -70,7 +70,14 @@ def counterfactuals(
         raise ReplayError("Nothing may be changed: no lever is a feature of this decision.")
     if not wanted:
         raise ReplayError("Which outcomes there are is not known from the decision logic.")
-    from forensics.explain.search.engine import search
+    try:
+        from forensics.explain.search.engine import search
+    except ImportError as error:
+        raise DependencyError(
+            "Changes cannot be searched for: numpy is not installed here.",
+            "",
+            "pip install 'decision-forensics[models]'",
+        ) from error
 
     def verify(settings: Sequence[Mapping[str, Any]]) -> list[str | None]:
         columns = _columns(settings, problem)

@@ -19,7 +19,7 @@ from forensics.lake.arrow import column as to_arrow
 from forensics.lake.arrow import different, floats, numbers, places, valid
 from forensics.lake.datafile import Chunk, DataFile
 from forensics.lake.exactness import Exact
-from forensics.lake.grouping import grouped, same
+from forensics.lake.grouping import distinct, grouped, same
 from forensics.lake.texts import Item, Shapes, Texts, Vocabulary
 from forensics.records.decision import ABSENT
 
@@ -133,27 +133,60 @@ class Batch:
         vocabulary = self._file.reader.vocabulary(path)
         return Texts(self._one(chunks, path), vocabulary.values)
 
-    def some_texts(self, path: str, items: Longs) -> Texts:
-        """The texts at some places of a column that may have many different ones."""
-        arrays = self._arrays(path) or []
-        found = np.full(len(items), -1, np.int32)
+    def some_texts(self, path: str, rows: Longs) -> Texts:
+        """The texts in some rows of a column that may have many different ones."""
+        found = np.full(len(rows), -1, np.int32)
         vocabulary = Vocabulary()
         end = 0
-        for array in arrays:
+        for array in self._arrays(path) or []:
             start, end = end, end + len(array)
-            inside = slice(None) if len(arrays) == 1 else (items >= start) & (items < end)
-            column = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-            indices = places(column)[items[inside] - start]
-            used = np.zeros(len(column.dictionary) + 1, np.bool_)
-            used[indices] = True
-            different = np.flatnonzero(used[:-1])
-            table = np.full(len(used), -1, np.int32)
-            for place, text in zip(
-                different, column.dictionary.take(to_arrow(different)).to_pylist(), strict=True
-            ):
-                table[place] = vocabulary.code(text)
-            found[inside] = table[indices]
+            inside = (rows >= start) & (rows < end)
+            found[inside] = _chosen(array, rows[inside] - start, vocabulary)
         return Texts(found, vocabulary.values)
+
+    def item_texts(self, path: str, place: int, rows: Longs | None) -> Texts:
+        """The texts of a list's loaded field in one item of each row, which all the rows have.
+
+        Args:
+            path: e.g. ``steps.outputs``.
+            place: of the item in its list.
+            rows: which rows, ascending; all where None.
+        """
+        vocabulary = Vocabulary()
+        parts: list[Ints] = []
+        for chunk, start in zip(self._loaded.get(path, ()), self._starts, strict=False):
+            starts, (array, *more) = chunk.starts, chunk.arrays[path]
+            assert starts is not None
+            if more:
+                array = pa.concat_arrays([array, *more])
+            length = chunk.length
+            chosen: Longs | slice
+            if rows is None and length is not None:
+                chosen = slice(place, None, length)
+            elif rows is None:
+                chosen = starts[:-1] + place
+            else:
+                low, high = np.searchsorted(rows, (start, start + chunk.rows))
+                chosen = starts[rows[low:high] - start] + place
+            parts.append(_chosen(array, chosen, vocabulary))
+        if not parts:
+            count = self.rows if rows is None else len(rows)
+            return Texts(same(-1, count), [])
+        return Texts(_joined(parts), vocabulary.values)
+
+    def coded(self, path: str) -> Texts:
+        """A column of numbers or booleans of few different values, by their shortest texts."""
+        chunks = self._loaded.get(path)
+        if chunks is None:
+            return Texts(same(-1, self.rows), [])
+        key = f"{path}: numbers"
+        vocabulary = self._file.reader.vocabulary(key)
+        for chunk in chunks:
+            if key not in chunk.codes:
+                arrays = chunk.arrays[path]
+                parts = [_coded(floats(array), valid(array), vocabulary) for array in arrays]
+                chunk.codes[key] = _joined(parts)
+        return Texts(self._one(chunks, key), vocabulary.values)
 
     def numbers(self, path: str) -> tuple[Floats, Flags | None] | None:
         """A column of numbers or booleans as float64, and where there is one (None: everywhere)."""
@@ -191,19 +224,6 @@ class Batch:
             (_joined([rows for rows, _ in some]), _joined([raw for _, raw in some]))
             for some in found.values()
         ]
-
-    def starts(self, path: str) -> Longs | None:
-        """Of a list's loaded field: row ``r`` has the items from ``[r]`` to before ``[r + 1]``."""
-        chunks = self._loaded.get(path)
-        if chunks is None:
-            return None
-        parts: list[Longs] = [np.zeros(1, np.int64)]
-        end = 0
-        for chunk in chunks:
-            assert chunk.starts is not None
-            parts.append(chunk.starts[1:] + end)
-            end += int(chunk.starts[-1])
-        return np.concatenate(parts)
 
     def shapes(self, path: str, fields: Sequence[str]) -> Shapes:
         """The different lists of a loaded column, by the texts in some fields of their items.
@@ -384,6 +404,29 @@ class Batch:
         if chunks is None:
             return None
         return [array for chunk in chunks for array in chunk.arrays[path]]
+
+
+def _chosen(array: pa.Array, chosen: Longs | slice, vocabulary: Vocabulary) -> Ints:
+    """Places in ``vocabulary`` of the chosen texts of a column; only these are decoded."""
+    column = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    indices = places(column)[chosen]
+    used = np.zeros(len(column.dictionary) + 1, np.bool_)
+    used[indices] = True
+    wanted = np.flatnonzero(used[:-1])
+    table = np.full(len(used), -1, np.int32)
+    texts = column.dictionary.take(to_arrow(wanted)).to_pylist()
+    table[wanted] = [vocabulary.code(text) for text in texts]
+    found: Ints = table[indices]
+    return found
+
+
+def _coded(values: Floats, there: Flags, vocabulary: Vocabulary) -> Ints:
+    """Places in ``vocabulary`` of numbers, -1 where there is none."""
+    codes = distinct(values.astype(np.float64, copy=False))
+    table = np.empty(int(codes.max()) + 1 if len(codes) else 0, np.int32)
+    for code, first in zip(*np.unique(codes, return_index=True), strict=True):
+        table[code] = vocabulary.code(repr(float(values[first])))
+    return np.where(there, table[codes], np.int32(-1))
 
 
 def _shapes(

@@ -53,6 +53,14 @@ class Chunk:
         self.codes: dict[str, Ints] = {}
         self._constants: dict[str, int | None] = {}
 
+    @cached_property
+    def length(self) -> int | None:
+        """How many items each row of a list has; None where they differ."""
+        assert self.starts is not None
+        lengths = np.diff(self.starts)
+        all_same = len(lengths) > 0 and bool((lengths == lengths[0]).all())
+        return int(lengths[0]) if all_same else None
+
     def constant(self, key: str) -> int | None:
         """The code that all rows have; None where they differ."""
         if key not in self._constants:

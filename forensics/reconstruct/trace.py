@@ -7,6 +7,7 @@ it loads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ def trace(
     identifier: str,
     *,
     replay: bool = True,
-    counterfactuals: int = 3,
+    counterfactuals: int = 1,
     workers: Workers | None = None,
     environment: Environment | None = None,
 ) -> list[Reconstruction]:
@@ -110,6 +111,8 @@ def _reconstruct(asked: _Question, kept: Kept, decision: Decision, twins: int) -
         return _assemble(asked, kept, decision, twins, None)
     from forensics.replay.session import ReplaySession
 
+    if asked.counterfactuals:
+        _prepare_search()
     connection = asked.snapshot.connection
     with ReplaySession(
         decision,
@@ -119,6 +122,17 @@ def _reconstruct(asked: _Question, kept: Kept, decision: Decision, twins: int) -
         environment=asked.environment,
     ) as session:
         return _assemble(asked, kept, decision, twins, session)
+
+
+def _prepare_search() -> None:
+    """Import the search, with numpy, beside what comes before it: that waits for the lake often."""
+    import threading
+
+    def load() -> None:
+        with suppress(ImportError):  # the search itself says what is missing
+            import forensics.explain.search.engine  # noqa: F401
+
+    threading.Thread(target=load, daemon=True).start()
 
 
 def _assemble(

@@ -268,5 +268,5 @@ def _evidence(r: Reconstruction, width: int) -> Iterator[Line]:
         state = "received bytes match" if integrity.verified else "not checked"
         yield [Span("proof     ", "bold"), span(f"{proof}, {state}")]
     request = r.decision.request_id
-    more = f"forensics trace {request} --features · forensics diff {request} OTHER"
+    more = f"forensics trace {request} --features · forensics whatif {request} --find"
     yield [Span("more      ", "bold"), span(more, "dim")]

@@ -94,7 +94,7 @@ def reachable(model: Model, sides: Sequence[Side | None], sizes: Sequence[int]) 
     )  # fmt: skip
 
 
-def only(leaves: Leaves, which: Flags) -> Leaves:
+def only(leaves: Leaves, which: Flags | Ints) -> Leaves:
     """Some of the leaves."""
     return Leaves(
         leaves.tree[which], leaves.output[which], leaves.value[which], leaves.low[which],

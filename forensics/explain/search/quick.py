@@ -66,7 +66,7 @@ def single_moves(incumbent: Incumbent, boxes: Boxes) -> None:
             continue
         points = np.repeat(start[None, :], len(places), 0)
         points[:, at] = places
-        points = points[incumbent.space.sure(points, points, (at,))]
+        points = points[incumbent.space.sure(points, points, incumbent.space.around(start, [at]))]
         incumbent.try_points(points, np.array([incumbent.space.cost(point) for point in points]))
 
 
@@ -77,15 +77,16 @@ def slide(incumbent: Incumbent) -> None:
         if not loose or point is None or point[at] == space.axes[at].current:
             continue
         refused, held = space.axes[at].current, int(point[at])
+        around = space.around(point, [at])
+        if not space.sure(point[None, :], point[None, :], around)[0]:
+            continue
         while abs(held - refused) > 1:
             step = 1 if held > refused else -1
             places = np.unique(np.linspace(refused + step, held, 65).astype(np.int64))
             places = places if step > 0 else places[::-1]
             points = np.repeat(point[None, :], len(places), 0)
             points[:, at] = places
-            nearest = int(space.sure(points, points, (at,)).argmax())
-            if places[nearest] == held and not space.sure(points[-1:], points[-1:], (at,))[0]:
-                break
+            nearest = int(space.sure(points, points, around).argmax())
             refused = int(places[nearest - 1]) if nearest else refused
             held = int(places[nearest])
         moved = point.copy()

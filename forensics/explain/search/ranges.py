@@ -14,8 +14,10 @@ from forensics.explain.search.problem import Range
 from forensics.explain.search.space import Space
 
 #: Combinations of parts that are looked at one by one.
-_COMBINATIONS_MAX = 512
+_COMBINATIONS_MAX = 128
 _CORNERS_MAX = 16
+#: Levers whose ranges are made as wide as they go.
+_WIDENED_MAX = 4
 
 
 class _Parts(NamedTuple):
@@ -35,16 +37,20 @@ class Extent:
     """An answer, widened to ranges all of whose combinations are answers.
 
     Each changed lever goes on from the answer's value away from the current one, cell by cell, as
-    far as the outcome surely holds; for categories, over all that hold.
+    far as the outcome surely holds; for categories, over all that hold. Where many levers change
+    they only go to the ends of their cells.
     """
 
     def __init__(self, space: Space, point: Ints) -> None:
         self._space = space
         self._point = point
         self._levers = [at for at, axis in enumerate(space.axes) if point[at] != axis.current]
-        self._held = self._alone() if self._levers else {}
-        if len(self._levers) > 1:
-            self._held = self._together(self._held)
+        self._around = space.around(point, self._levers)
+        self._held = self._cells()
+        if 0 < len(self._levers) <= _WIDENED_MAX:
+            self._held = self._alone()
+            if len(self._levers) > 1:
+                self._held = self._together(self._held)
 
     def ranges(self) -> dict[str, Range]:
         """By name of each changed lever, its range."""
@@ -52,12 +58,30 @@ class Extent:
         return {axes[at].lever.name: _range(axes[at], parts) for at, parts in self._held.items()}
 
     def corners(self) -> list[dict[str, Any]]:
-        """Settings at the ends of the ranges, other than the answer itself."""
+        """Settings at ends of the ranges other than the answer itself; some, if there are many."""
         ends = {}
         for name, found in self.ranges().items():
             ends[name] = list(dict.fromkeys([found.near, found.far, *found.choices]))
-        every = [dict(zip(ends, chosen, strict=True)) for chosen in product(*ends.values())]
-        return every[1:][-_CORNERS_MAX:]
+        if prod(len(own) for own in ends.values()) <= _CORNERS_MAX:
+            every = product(*ends.values())
+            return [dict(zip(ends, chosen, strict=True)) for chosen in every][1:]
+        near = {name: own[0] for name, own in ends.items()}
+        far = {name: own[-1] for name, own in ends.items()}
+        one = [{**near, name: value} for name, own in ends.items() for value in own[1:]]
+        return [far, *one][:_CORNERS_MAX]
+
+    def _cells(self) -> dict[int, _Parts]:
+        """Each lever's first part, if all of them hold together; else the answer alone."""
+        held = {
+            at: _parts(self._space.axes[at], int(self._point[at])).first(1) for at in self._levers
+        }
+        low, high = self._point[None, :].copy(), self._point[None, :].copy()
+        for at, parts in held.items():
+            low[:, at] = np.minimum(parts.near, parts.far)
+            high[:, at] = np.maximum(parts.near, parts.far)
+        if self._space.sure(low, high, self._around)[0]:
+            return held
+        return {at: _Parts(parts.near, parts.near) for at, parts in held.items()}
 
     def _alone(self) -> dict[int, _Parts]:
         """Each lever's parts that hold while the others stay at the answer."""
@@ -71,7 +95,7 @@ class Extent:
             low[rows, at] = np.minimum(parts.near, parts.far)
             high[rows, at] = np.maximum(parts.near, parts.far)
             begin += len(parts.near)
-        sure = np.split(self._space.sure(low, high, self._levers), np.cumsum(counts)[:-1])
+        sure = np.split(self._space.sure(low, high, self._around), np.cumsum(counts)[:-1])
         return {
             at: self._kept(at, parts, flags)
             for (at, parts), flags in zip(every.items(), sure, strict=True)
@@ -102,7 +126,7 @@ class Extent:
             high = low.copy()
             ends = near + step * tried
             low[:, at], high[:, at] = np.minimum(near, ends), np.maximum(near, ends)
-            held = _run(self._space.sure(low, high, self._levers))
+            held = _run(self._space.sure(low, high, self._around))
             refused = int(tried[held]) if held < len(tried) else refused
             known = int(tried[held - 1]) if held else known
         return None if known < 0 else near + step * known
@@ -130,7 +154,7 @@ class Extent:
                 low[:, other] = np.minimum(own.near[pick], own.far[pick])
                 high[:, other] = np.maximum(own.near[pick], own.far[pick])
             sure = in_all(
-                self._space.sure(low, high, self._levers).reshape(count, len(parts.near)).T
+                self._space.sure(low, high, self._around).reshape(count, len(parts.near)).T
             )
             if self._space.axes[at].lever.categories:
                 sure[0] = True

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from forensics.explain.search.around import Around
 from forensics.explain.search.arrays import Flags, Floats, Ints, RangeLeast, spans
 from forensics.explain.search.axes import Axis, axes_of, rounded, sides_of_cuts, with_cells
 from forensics.explain.search.boxes import Boxes, Line, joined, narrowed, tidied
@@ -172,14 +173,14 @@ class Space:
         return ask
 
     def margins(
-        self, low: Ints, high: Ints | None = None, among: Sequence[Ints] | None = None
+        self, low: Ints, high: Ints | None = None, around: Around | None = None
     ) -> tuple[Floats, Floats]:
         """Least and greatest margins, by row and margin, of boxes, or of points where they are one.
 
         Args:
             low: first position by row and lever.
             high: last position; the first where None.
-            among: by margin, the leaves that the boxes can reach; all where None.
+            around: what the boxes have in common, where that is known.
         """
         high = low if high is None else high
         first, last = self.followers.cells(low, high)
@@ -189,7 +190,6 @@ class Space:
         most = least.copy()
         for at, (model, output) in enumerate(self.scores.margins):
             leaves = self.leaves[model]
-            mine = self._of_margin[at] if among is None else among[at]
             fixed = leaves.base[output] + self._linear[at][1]
             below, above = self.followers.linear(low, high, model, output)
             below, above = below + fixed, above + fixed
@@ -197,7 +197,10 @@ class Space:
                 if part is not None:
                     bottom, top = self._linear_ends(part, lever, low[:, lever], high[:, lever])
                     below, above = below + bottom, above + top
-            bottom, top = sums(leaves, mine, first, last)
+            if around is None:
+                bottom, top = sums(leaves, self._of_margin[at], first, last)
+            else:
+                bottom, top = around.sums(at, first, last)
             least[:, at], most[:, at] = below + bottom, above + top
         return least, most
 
@@ -211,29 +214,27 @@ class Space:
         ends = [part[at] for at in (low, high, np.clip(1, low, high))]
         return np.minimum.reduce(ends), np.maximum.reduce(ends)
 
-    def near(self, point: Ints, levers: Sequence[int]) -> list[Ints]:
-        """By margin, the leaves that hold a point but for some levers, and for followers."""
+    def around(self, point: Ints, levers: Sequence[int]) -> Around:
+        """What boxes have in common that differ from a point in some levers alone."""
         cells = self._cells(point[None, :])[0]
-        found: list[Ints] = []
+        found = []
         for at, (model, _) in enumerate(self.scores.margins):
             leaves, mine = self.leaves[model], self._of_margin[at]
             for lever in range(self.levers):
                 if lever not in levers:
                     mine = holding(leaves, mine, lever, cells[lever], cells[lever])
-            found.append(mine)
-        return found
+            found.append(only(leaves, mine))
+        axes = [*levers, *range(self.levers, self.levers + len(self.followers.all))]
+        return Around(
+            found,
+            axes,
+            [int(axis.cells[-1]) + 1 for axis in self.axes]
+            + [follower.cells for follower in self.followers.all],
+        )
 
-    def sure(self, low: Ints, high: Ints, levers: Sequence[int]) -> Flags:
-        """Whether all of each box surely is answers.
-
-        Args:
-            low: first position by box and lever.
-            high: last.
-            levers: in which boxes differ from each other, or that are more than one position.
-        """
-        if not len(low):
-            return np.zeros(0, dtype=np.bool_)
-        margins = self.margins(low, high, self.near(low[0], levers))
+    def sure(self, low: Ints, high: Ints, around: Around | None = None) -> Flags:
+        """Whether all of each box surely is answers."""
+        margins = self.margins(low, high, around)
         return self.judge.verdict(Box(low, high, *self.scores.over(*margins, 1.0)))[1]
 
     def follow(self, low: Ints, high: Ints, about: Ints, sign: Floats) -> tuple[Ints, Ints, Floats]:

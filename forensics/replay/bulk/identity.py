@@ -10,7 +10,7 @@ import numpy as np
 
 from forensics.lake import exactness
 from forensics.lake.batches import Batch
-from forensics.lake.grouping import Groups, distinct, grouped
+from forensics.lake.grouping import Groups, grouped
 from forensics.records.decision import Decision
 
 if TYPE_CHECKING:
@@ -51,19 +51,12 @@ def identities(batch: Batch) -> Identities:
     batch.load([*COLUMNS, *(f"features.{name}" for name in list(batch.features)[:1])])
     texts = {name: batch.texts(name) for name in _TEXTS}
     steps = batch.shapes("steps", _STEP)
-    thresholds, compared = _numbers(batch, "threshold")
-    hits = np.nan_to_num(_numbers(batch, "cache.hit")[0], nan=-1).astype(np.int8)
+    thresholds, hits = batch.coded("threshold"), batch.coded("cache.hit")
     patterns = _patterns(batch)
     columns: list[NDArray[np.integer[Any]]] = [
         column.codes for column in texts.values() if column is not None
     ]
-    columns += [
-        steps.codes,
-        hits,
-        distinct(thresholds),
-        compared.astype(np.int8),
-        patterns.codes,
-    ]
+    columns += [steps.codes, hits.codes, thresholds.codes, patterns.codes]
     groups = grouped(columns, batch.rows)
     keys: list[Hashable] = []
     for row in groups.first:
@@ -71,8 +64,8 @@ def identities(batch: Batch) -> Identities:
             (
                 tuple(None if column is None else column.at(row) for column in texts.values()),
                 steps.values[steps.codes[row]],
-                int(hits[row]),
-                (bool(compared[row]), thresholds[row].tobytes()),
+                hits.at(row),
+                thresholds.at(row),
                 patterns.values[patterns.codes[row]],
                 tuple(batch.features),
             )
@@ -99,12 +92,11 @@ def representative(batch: Batch, row: int, point: str, types: Mapping[str, str])
         return found
 
     steps = batch.shapes("steps", _STEP)
-    thresholds, compared = _numbers(batch, "threshold")
-    hit = _numbers(batch, "cache.hit")[0][row]
+    threshold, hit = batch.coded("threshold").at(row), batch.coded("cache.hit").at(row)
     patterns = _patterns(batch)
     cache = group("cache", _CACHE)
-    if not np.isnan(hit):
-        cache["hit"] = bool(hit)
+    if hit is not None:
+        cache["hit"] = float(hit) == 1
     return Decision(
         decision_point=point,
         decision_id="",
@@ -115,7 +107,7 @@ def representative(batch: Batch, row: int, point: str, types: Mapping[str, str])
         score=None,
         score_dtype=None,
         score_bytes=None,
-        threshold=float(thresholds[row]) if compared[row] else None,
+        threshold=None if threshold is None else float(threshold),
         features=dict.fromkeys(_present(batch, types, patterns.values[patterns.codes[row]])),
         feature_types=types,
         model=group("model", _MODEL),
@@ -192,12 +184,3 @@ def _present(batch: Batch, types: Mapping[str, str], pattern: _Pattern) -> list[
 def _step(item: tuple[str | None, ...]) -> dict[str, Any]:
     names = (name.rstrip("?") for name in _STEP)
     return {name: text for name, text in zip(names, item, strict=True) if text is not None}
-
-
-def _numbers(batch: Batch, path: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """A column of numbers, NaN where there is none, and where there is one."""
-    found = batch.numbers(path)
-    if found is None:
-        return np.full(batch.rows, np.nan), np.zeros(batch.rows, np.bool_)
-    numbers, there = found
-    return numbers, np.ones(batch.rows, np.bool_) if there is None else there

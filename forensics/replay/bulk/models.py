@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Values = NDArray[np.float32] | NDArray[np.float64]
 
 #: Bytes of one message to a model: what stays in a processor's cache on its way there.
-_MATRIX_BYTES = 2 << 20
+_MATRIX_BYTES = 4 << 20
 _TYPES: dict[str, type[np.floating[Any]]] = {"f": np.float32, "d": np.float64}
 
 

@@ -30,12 +30,7 @@ class Said(NamedTuple):
 def said_by(batch: Batch, place: int, rows: Longs | None) -> Said:
     """What the step that stands at ``place`` in all of ``rows`` answered."""
     batch.load([OUTPUTS])
-    starts = batch.starts(OUTPUTS)
-    count = batch.rows if rows is None else len(rows)
-    if starts is None:
-        return Said(np.full(count, -1, np.int32), [])
-    places = (starts[:-1] if rows is None else starts[rows]) + place
-    texts = batch.some_texts(OUTPUTS, places)
+    texts = batch.item_texts(OUTPUTS, place, rows)
     return Said(texts.codes, [_parsed(text) for text in texts.values])
 
 
