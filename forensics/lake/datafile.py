@@ -189,7 +189,7 @@ class DataFile:
         self.groups = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
         self._columns = {metadata.schema.column(at).path: at for at in range(metadata.num_columns)}
         self._known: dict[str, bool] = {}
-        self._places: dict[tuple[int, str], tuple[int, int]] = {}
+        self._large: set[str] = set()
 
     def close(self) -> None:
         """Close the file."""
@@ -264,18 +264,21 @@ class DataFile:
         return found
 
     def _small(self, group: int, leaf: str) -> bytes | None:
-        """The bytes of a leaf's column chunk, checksums and all; None if there are many."""
-        place = self._places.get((group, leaf))
-        if place is None:
-            at = self._columns.get(parquet_path(leaf))
-            place = 0, _SMALL_BYTES + 1
-            if at is not None:
-                chunk = self._file.metadata.row_group(group).column(at)
-                start = chunk.dictionary_page_offset or chunk.data_page_offset
-                place = min(start, chunk.data_page_offset), chunk.total_compressed_size
-            self._places[group, leaf] = place
-        start, size = place
-        return os.pread(self._descriptor, size, start) if size <= _SMALL_BYTES else None
+        """The bytes of a leaf's column chunk, checksums and all; None if there are many.
+
+        A leaf that once had many is not looked at again.
+        """
+        if leaf in self._large:
+            return None
+        at = self._columns.get(parquet_path(leaf))
+        if at is not None:
+            chunk = self._file.metadata.row_group(group).column(at)
+            size, start = chunk.total_compressed_size, chunk.data_page_offset
+            if size <= _SMALL_BYTES:
+                start = min(start, chunk.dictionary_page_offset or start)
+                return os.pread(self._descriptor, size, start)
+        self._large.add(leaf)
+        return None
 
 
 @cache

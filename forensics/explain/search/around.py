@@ -23,8 +23,7 @@ class Around:
     def __init__(self, leaves: Sequence[Leaves], axes: Sequence[int], sizes: Sequence[int]) -> None:
         self._axes = axes
         self._fixed: list[float] = []
-        self._least: list[Words] = []
-        self._most: list[Words] = []
+        self._words: list[Words] = []
         for own in leaves:
             _, tree, counts = np.unique(own.tree, return_inverse=True, return_counts=True)
             alone = counts[tree] == 1
@@ -32,9 +31,7 @@ class Around:
             group = np.unique(tree[~alone], return_inverse=True)[1]
             low, high = own.low[~alone][:, axes], own.high[~alone][:, axes]
             used = [sizes[axis] for axis in axes]
-            value = own.value[~alone]
-            self._least.append(Words(group, value, low, high, used))
-            self._most.append(Words(group, -value, low, high, used))
+            self._words.append(Words(group, own.value[~alone], low, high, used))
 
     def sums(self, margin: int, first: Ints, last: Ints) -> tuple[Floats, Floats]:
         """By row, the sums of the least and of the greatest leaves of all trees of a margin."""
@@ -44,5 +41,5 @@ class Around:
         if not low:
             total = np.full(len(first), fixed)
             return total, total
-        least, most = self._least[margin].bound(low, high), self._most[margin].bound(low, high)
-        return least + fixed, fixed - most
+        least, most = self._words[margin].bounds(low, high)
+        return least + fixed, most + fixed

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 
 import numpy as np
 
@@ -177,10 +178,16 @@ class Boxes:
 
 def box_costs(lines: Sequence[Line], low: Ints, high: Ints) -> Floats:
     """By box, what a point in it costs at least."""
-    found = np.zeros(len(low))
+    found = np.full(len(low), sum(line.cost.min() for line in lines))
     for at, line in enumerate(lines):
         cost = line.cell_cost()
-        found += cost[np.clip(int(cost.argmin()), low[:, at], high[:, at])]
+        cheapest = int(cost.argmin())
+        for ends, beyond in (
+            (low[:, at], low[:, at] > cheapest),
+            (high[:, at], high[:, at] < cheapest),
+        ):
+            rows = np.flatnonzero(beyond)
+            found[rows] += cost[ends[rows]] - cost[cheapest]
     return found
 
 
@@ -305,7 +312,9 @@ def _gaps(boxes: Boxes, at: int, size: int) -> Flags | None:
     return found if found.any() else None
 
 
-def merged(boxes: Boxes, below: float, *, size_max: int = 24, rounds: int = 8) -> Boxes | None:
+def merged(
+    boxes: Boxes, below: float, *, size_max: int = 24, rounds: int = 3, deadline: float = np.inf
+) -> Boxes | None:
     """The same problem with pairs of groups made one where that takes no more boxes.
 
     A joint group holds the pairs of boxes that meet, so its least value is the least of a sum
@@ -313,6 +322,8 @@ def merged(boxes: Boxes, below: float, *, size_max: int = 24, rounds: int = 8) -
     that cost ``below`` or more are left out; None where nothing is left.
     """
     for turn in range(rounds):
+        if perf_counter() > deadline:
+            break
         found = _merge_once(boxes, below, size_max, 1.0 if turn < 2 else 1.3)
         if found is None:
             break
@@ -325,10 +336,12 @@ def _merge_once(boxes: Boxes, below: float, size_max: int, growth_max: float) ->
         return None
     start = boxes.start()
     sizes = np.diff(np.append(start, len(boxes.value)))
-    first, second = _alike(boxes, start, sizes, size_max)
+    bounded = (boxes.low > 0) | (boxes.high < np.array(boxes.sizes()) - 1)
+    uses = np.maximum.reduceat(bounded, start, axis=0)
+    first, second = _alike(boxes, uses, sizes, size_max)
     if not len(first):
         return None
-    pair, value, low, high = _meetings(boxes, start, sizes, first, second, below)
+    pair, value, low, high = _meetings(boxes, start, sizes, uses, first, second, below)
     counts = np.bincount(pair, minlength=len(first))
     growth = counts / (sizes[first] + sizes[second])
     taken = np.zeros(boxes.groups, dtype=np.bool_)
@@ -361,13 +374,11 @@ def _merge_once(boxes: Boxes, below: float, size_max: int, growth_max: float) ->
     )  # fmt: skip
 
 
-def _alike(boxes: Boxes, start: Ints, sizes: Ints, size_max: int) -> tuple[Ints, Ints]:
+def _alike(boxes: Boxes, uses: Flags, sizes: Ints, size_max: int) -> tuple[Ints, Ints]:
     """For each group the three others with which it shares most of its axes."""
-    last = np.array(boxes.sizes()) - 1
-    bounded = (boxes.low > 0) | (boxes.high < last)
-    uses = np.maximum.reduceat(bounded, start, axis=0).astype(np.float32)
-    shared = uses @ uses.T
-    number = uses.sum(axis=1)
+    ones = uses.astype(np.float32)
+    shared = ones @ ones.T
+    number = ones.sum(axis=1)
     alike = shared / (number[:, None] + number[None, :] - shared + 1e-9)
     alike -= 0.004 * (sizes[:, None] + sizes[None, :])
     alike[boxes.margin[:, None] != boxes.margin[None, :]] = -np.inf
@@ -383,17 +394,21 @@ def _alike(boxes: Boxes, start: Ints, sizes: Ints, size_max: int) -> tuple[Ints,
 
 
 def _meetings(
-    boxes: Boxes, start: Ints, sizes: Ints, first: Ints, second: Ints, below: float
+    boxes: Boxes, start: Ints, sizes: Ints, uses: Flags, first: Ints, second: Ints, below: float
 ) -> tuple[Ints, Floats, Ints, Ints]:
     """Every pair of boxes of every pair of groups that meets and costs less than ``below``."""
     pair, within = counted(sizes[first] * sizes[second])
     a = start[first][pair] + within // sizes[second][pair]
     b = start[second][pair] + within % sizes[second][pair]
-    for axis in range(boxes.low.shape[1]):
-        meets = np.maximum(boxes.low[a, axis], boxes.low[b, axis]) <= np.minimum(
-            boxes.high[a, axis], boxes.high[b, axis]
-        )
-        pair, a, b = pair[meets], a[meets], b[meets]
+    both = uses[first] & uses[second]
+    alive = np.ones(len(pair), dtype=np.bool_)
+    for axis in np.flatnonzero(both.any(axis=0)):
+        # Boxes can only miss each other along an axis that both groups depend on.
+        rows = np.flatnonzero(both[:, axis][pair] & alive)
+        low, high = boxes.low[:, axis].copy(), boxes.high[:, axis].copy()
+        one, other = a[rows], b[rows]
+        alive[rows] = (low[one] <= high[other]) & (low[other] <= high[one])
+    pair, a, b = pair[alive], a[alive], b[alive]
     low = np.maximum(boxes.low[a], boxes.low[b])
     high = np.minimum(boxes.high[a], boxes.high[b])
     cheap = box_costs(boxes.lines, low, high) < below - EPSILON

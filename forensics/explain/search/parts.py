@@ -90,7 +90,7 @@ class _Opened:
             if perf_counter() > self.deadline:
                 return [part]
             if turn > 0 and (whole or part.depth % 2 == 0):
-                boxes = merged(part.boxes, self.incumbent.cost)
+                boxes = merged(part.boxes, self.incumbent.cost, deadline=self.deadline)
                 boxes = None if boxes is None else within_budget(boxes, self.incumbent.cost)
                 if boxes is None:
                     return []

@@ -75,6 +75,7 @@ class Engine:
         *,
         stop: threading.Event | None = None,
     ) -> None:
+        _keep_freed_memory()
         self._stop = stop or threading.Event()
         self.point = point
         self.types = types
@@ -221,6 +222,15 @@ class Engine:
             ran,
             {step: answer.value(step) for step in plan.compared} if given is None else {},
         )
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep the memory of freed arrays for the next batch's.
+
+    It gives blocks back to the system that are larger than any that was freed before (glibc's
+    dynamic threshold, at most 32 MiB), and new pages cost as much as filling them.
+    """
+    np.empty(31 << 20, np.uint8)
 
 
 def _numbers(column: Any, count: int) -> tuple[Floats, Flags | None]:

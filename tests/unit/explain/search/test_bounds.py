@@ -86,21 +86,20 @@ def problems(connection: Connection) -> list[Boxes]:
     return _problems(connection)
 
 
-def test_words_give_the_sum_of_leasts(problems: list[Boxes]) -> None:
+def test_words_give_the_sums_of_least_and_greatest_values(problems: list[Boxes]) -> None:
     rng = np.random.default_rng(1)
     for boxes in problems:
         sizes = boxes.sizes()
         words = Words(boxes.group, boxes.value, boxes.low, boxes.high, sizes)
         ends = [np.sort(rng.integers(0, size, (30, 2)), axis=1) for size in sizes]
-        found = words.bound([end[:, 0] for end in ends], [end[:, 1] for end in ends])
+        found, most = words.bounds([end[:, 0] for end in ends], [end[:, 1] for end in ends])
         for row in range(30):
             low = np.array([end[row, 0] for end in ends])
             high = np.array([end[row, 1] for end in ends])
             meets = ((boxes.low <= high) & (low <= boxes.high)).all(axis=1)
-            plain = sum(
-                boxes.value[meets & (boxes.group == group)].min() for group in range(boxes.groups)
-            )
-            assert found[row] == pytest.approx(plain)
+            values = [boxes.value[meets & (boxes.group == at)] for at in range(boxes.groups)]
+            assert found[row] == pytest.approx(sum(own.min() for own in values))
+            assert most[row] == pytest.approx(sum(own.max() for own in values))
 
 
 def test_words_hold_groups_of_more_leaves_than_bits() -> None:
@@ -111,8 +110,9 @@ def test_words_hold_groups_of_more_leaves_than_bits() -> None:
     words = Words(np.zeros(300, dtype=np.int64), value, low, low, (300,))
     assert words.count == 5
     for first, last in ((0, 299), (17, 17), (100, 180), (0, 5)):
-        found = words.bound([np.array([first])], [np.array([last])])
-        assert found[0] == value[first : last + 1].min()
+        least, most = words.bounds([np.array([first])], [np.array([last])])
+        assert least[0] == value[first : last + 1].min()
+        assert most[0] == value[first : last + 1].max()
 
 
 def test_a_box_that_no_leaf_of_a_group_meets_is_endlessly_bad() -> None:
