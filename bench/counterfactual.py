@@ -202,7 +202,7 @@ def _verifier(
 
 
 def _scores(trained: Trained, rows: Any) -> Any:
-    given = np.ascontiguousarray(rows, dtype=f"{trained.dtype}{4 if trained.dtype == 'f' else 8}")
+    given = np.ascontiguousarray(rows, dtype="f4" if trained.dtype == "f" else "f8")
     return np.asarray(trained.worker.predict(given, len(given))[0])
 
 

@@ -82,7 +82,7 @@ with forensics.open(sys.argv[1]) as lake:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--decisions", type=int, default=1_000_000)
+    parser.add_argument("--decisions", type=int, default=3_000_000)
     parser.add_argument("--small", type=int, default=200_000, help="for the growth of memory")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -114,7 +114,7 @@ def _benchmark(
         )[2]
         for size, lake in lakes.items()
     }
-    best = min(b[0] for b in bare) / min(o[0] for o in ours)
+    ratio = float(np.median(ratios))
     return {
         "decisions": count,
         "features": len(FEATURES),
@@ -129,14 +129,14 @@ def _benchmark(
         "bare_cpu_us_per_decision": round(min(b[1] for b in bare) / count * 1e6, 3),
         "replay_cpu_us_per_decision": round(min(o[1] for o in ours) / count * 1e6, 3),
         "replay_over_bare": {
-            "median_of_pairs": round(float(np.median(ratios)), 3),
-            "of_shortest": round(best, 3),
+            "median_of_pairs": round(ratio, 3),
+            "of_shortest": round(min(b[0] for b in bare) / min(o[0] for o in ours), 3),
             "of_cpu": round(min(b[1] for b in bare) / min(o[1] for o in ours), 3),
         },
         "peak_mb_by_decisions": {size: round(peak) for size, peak in peaks.items()},
         "goals": [
             _measure.goal(
-                f"at least {GOAL} × the rows a second of the bare library", best, best >= GOAL
+                f"at least {GOAL} × the rows a second of the bare library", ratio, ratio >= GOAL
             )
         ],
     }

@@ -439,7 +439,8 @@ def _shapes(
     assert chunk.starts is not None
     lengths = np.diff(chunk.starts)
     found = np.empty(chunk.rows, np.int32)
-    for length in np.unique(lengths):
+    # np.unique of numbers alone would import numpy.ma, which takes 20 ms.
+    for length in np.flatnonzero(np.bincount(lengths)):
         rows = np.flatnonzero(lengths == length)
         places = chunk.starts[rows]
         groups = grouped((of[places + at] for at in range(length) for of in columns), len(rows))

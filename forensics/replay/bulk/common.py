@@ -33,7 +33,7 @@ class Common:
         """E.g. ``all 36: region eu-north-1 (67 % of the window)``."""
         who = f"all {self.of:,}" if self.count == self.of else f"{self.count:,} of {self.of:,}"
         if self.in_window == self.count:
-            window = "nobody else in the window"
+            window = "no other in the window"
         else:
             window = f"{share_words(self.in_window, self.window)} of the window"
         return f"{who}: {self.attribute} {self.value} ({window})"

@@ -67,7 +67,7 @@ def test_the_samples_stale_answers_are_all_that_diverges_and_what_they_share_is_
         best = cache.common[0]
         old = truth["models"]["v1"].removeprefix("sha256:")[:6]
         assert best.statement == (
-            f"all 36: cache entry of model pd v1 ({old}) (nobody else in the window)"
+            f"all 36: cache entry of model pd v1 ({old}) (no other in the window)"
         )
         (way,) = cache.ways
         assert way.example in stale["request_ids"]
