@@ -40,19 +40,24 @@ def counted(counts: Ints) -> tuple[Ints, Ints]:
     return which, np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
+def leasts(values: Floats) -> Floats:
+    """Leasts over powers of two: row k, at each place, of the 2**k values from there on."""
+    rows = [values]
+    width = 1
+    while 2 * width <= len(values):
+        row = rows[-1].copy()
+        row[: len(values) - width] = np.minimum(rows[-1][:-width], rows[-1][width:])
+        rows.append(row)
+        width *= 2
+    return np.concatenate(rows)
+
+
 class RangeLeast:
-    """Least values over ranges, by tables over powers of two."""
+    """Least values over ranges, in one step each."""
 
     def __init__(self, values: Floats) -> None:
-        rows = [values]
-        width = 1
-        while 2 * width <= len(values):
-            row = rows[-1].copy()
-            row[: len(values) - width] = np.minimum(rows[-1][:-width], rows[-1][width:])
-            rows.append(row)
-            width *= 2
         self._size = len(values)
-        self._table = np.concatenate(rows)
+        self._table = leasts(values)
         self._level = np.frexp(np.arange(1.0, len(values) + 1))[1].astype(np.int64) - 1
 
     def over(self, low: Ints, high: Ints) -> Floats:

@@ -376,9 +376,11 @@ def _merge_once(boxes: Boxes, below: float, size_max: int, growth_max: float) ->
 
 def _alike(boxes: Boxes, uses: Flags, sizes: Ints, size_max: int) -> tuple[Ints, Ints]:
     """For each group the three others with which it shares most of its axes."""
-    ones = uses.astype(np.float32)
-    shared = ones @ ones.T
-    number = ones.sum(axis=1)
+    shared = np.zeros((boxes.groups, boxes.groups), dtype=np.float32)
+    packed = np.packbits(uses, axis=1)
+    for column in packed.T:
+        shared += np.bitwise_count(column[:, None] & column[None, :])
+    number = uses.sum(axis=1)
     alike = shared / (number[:, None] + number[None, :] - shared + 1e-9)
     alike -= 0.004 * (sizes[:, None] + sizes[None, :])
     alike[boxes.margin[:, None] != boxes.margin[None, :]] = -np.inf

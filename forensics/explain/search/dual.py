@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats, Ints, added, counted
+from forensics.explain.search.arrays import Flags, Floats, Ints, added, counted, leasts
 from forensics.explain.search.boxes import Boxes
 
 _SCALES = np.array([0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0])
@@ -295,16 +295,8 @@ def _spread(shares: _Shares, amounts: Floats, size: int) -> Floats:
 
 
 def _range_least(values: Floats, shares: _Shares) -> Floats:
-    """By part, the least value within it, from tables of leasts over powers of two."""
-    table = [values]
-    width = 1
-    while 2 * width <= len(values):
-        before = table[-1]
-        joint = before.copy()
-        joint[: len(values) - width] = np.minimum(before[:-width], before[width:])
-        table.append(joint)
-        width *= 2
-    stacked = np.concatenate(table)
+    """By part, the least value within it."""
+    table = leasts(values)
     row = shares.level * len(values)
-    found: Floats = np.minimum(stacked[row + shares.first], stacked[row + shares.level_last])
+    found: Floats = np.minimum(table[row + shares.first], table[row + shares.level_last])
     return found

@@ -36,7 +36,7 @@ from forensics.explain.search.ranges import Extent
 from forensics.explain.search.space import Region, Space
 
 #: Of the time given, what the first answer and then all of them may take.
-_FIRST_SHARE, _ALL_SHARE = 0.5, 0.65
+_FIRST_SHARE, _ALL_SHARE = 0.4, 0.55
 #: What all but the first may take in any case.
 _OTHERS_SHARE = 0.2
 #: How long one of the others may be searched for.

@@ -215,8 +215,9 @@ class Judge:
             lever = self._levers[name]
             categories = self.axes[lever].lever.categories
             text = bool(categories) and isinstance(categories[0], str)
-            one = frozenset([lever])
-            return Part(once(lever_value(lever)), one, _NONE, one, text, False)
+            one, now = frozenset([lever]), self._values[name]
+            nan = isinstance(now, float) and now != now
+            return Part(once(lever_value(lever, nan)), one, _NONE, one, text, False)
         if name in self._scores:
             score = self._scores[name]
             return Part(once(score_value(score)), _NONE, frozenset([score]), _NONE, False, False)

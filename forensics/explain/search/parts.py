@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats
+from forensics.explain.search.arrays import Flags, Floats, spans
 from forensics.explain.search.boxes import (
     EPSILON,
     Boxes,
@@ -31,6 +31,8 @@ _TRIALS = 14
 _TURNS_MAX = 4
 #: Boxes to go through before a problem is parted: fewer after each time that did not end it.
 _NODES_FIRST, _NODES_LEAST, _NODES_MOST = 1500, 128, 4000
+#: Words of bits that a search through boxes may need, 8 bytes each, some times over.
+_WORDS_MAX = 8_000_000
 #: A problem that shrank to less than this is worth another round of bounds.
 _SHRUNK = 0.85
 
@@ -134,15 +136,21 @@ class _Opened:
 
     def _explored(self, part: _Part, dual: Dual) -> list[_Part]:
         """Goes through the boxes of a part; parts it where that does not come to an end."""
-        boxes = part.boxes
-        outcome = explore(boxes, dual, self.incumbent, self.hooks, self._nodes_max, self.deadline)
-        self.nodes += outcome.nodes
-        bound = max(part.bound, outcome.bound)
-        if self._is_beaten(bound) or outcome.part is None:
-            self._nodes_max = min(_NODES_MOST, self._nodes_max * 2)
-            return []
-        self._nodes_max = max(_NODES_LEAST, self._nodes_max // 2)
-        lever, first, last = outcome.part
+        boxes, bound = part.boxes, part.bound
+        if boxes.groups * sum(boxes.sizes()) > _WORDS_MAX:
+            lever, first, last = _widest(boxes)
+        else:
+            outcome = explore(
+                boxes, dual, self.incumbent, self.hooks, self._nodes_max, self.deadline
+            )
+            self.nodes += outcome.nodes
+            bound = max(bound, outcome.bound)
+            if self._is_beaten(bound):
+                self._nodes_max = min(_NODES_MOST, self._nodes_max * 2)
+                return []
+            self._nodes_max = max(_NODES_LEAST, self._nodes_max // 2)
+            assert outcome.part is not None  # nothing is left where nothing was parted
+            lever, first, last = outcome.part
         places = np.arange(len(boxes.lines[lever].cost))
         found = []
         for chosen in (places < first, (places >= first) & (places <= last), places > last):
@@ -186,6 +194,15 @@ def _improve(dual: Dual, rounds: int, incumbent: Incumbent) -> bool:
             if dual.bound() >= incumbent.cost - EPSILON:
                 return True
     return False
+
+
+def _widest(boxes: Boxes) -> tuple[int, int, int]:
+    """The lever with most cells, and the positions of its cheapest one."""
+    lever = int(np.argmax([line.cells for line in boxes.lines]))
+    line = boxes.lines[lever]
+    first, last = spans(line.cell)
+    cell = line.cell[line.cheapest]
+    return lever, int(first[cell]), int(last[cell])
 
 
 def _size(boxes: Boxes) -> int:

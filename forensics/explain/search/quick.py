@@ -12,6 +12,8 @@ from forensics.explain.search.tables import Plane, Tables
 
 _CANDIDATES_A_PLANE = 64
 _STEPS_MAX = 40
+#: Numbers in all tables together, 8 bytes each; larger ones take seconds.
+_TABLES_MAX = 8_000_000
 
 
 def first_answer(incumbent: Incumbent, boxes: Boxes, sure: bool) -> None:
@@ -97,7 +99,7 @@ def slide(incumbent: Incumbent) -> None:
 
 def polish(incumbent: Incumbent, tables: Tables, point: Ints) -> None:
     """Changes two levers at once to the cheapest answer, as long as it gets cheaper."""
-    while tables.levers > 1:
+    while tables.levers > 1 and tables.size <= _TABLES_MAX:
         before = incumbent.cost
         found = [_cheaper(plane, point, before) for plane in tables.planes(point)]
         cost = np.concatenate([each[0] for each in found])

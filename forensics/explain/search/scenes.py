@@ -97,8 +97,8 @@ def once(run: Run) -> Run:
     return remembered
 
 
-def lever_value(lever: int) -> Run:
-    """What a lever can be."""
+def lever_value(lever: int, nan: bool) -> Run:
+    """What a lever can be; ``nan`` says that its current value is that and not NULL."""
 
     def run(scene: Scene) -> Number:
         axis = scene.axes[lever]
@@ -106,6 +106,12 @@ def lever_value(lever: int) -> Run:
         if not axis.null:
             return iv.between(axis.values[low], axis.values[high])
         some = high > 0
+        if nan:  # to SQL it is above every number; the real decision may tell
+            return Number(
+                np.where(low == 0, -np.inf, axis.values[low]),
+                np.where(low == 0, np.inf, axis.values[high]),
+                low == 0, np.ones(len(low), dtype=np.bool_),
+            )  # fmt: skip
         return Number(
             np.where(some, axis.values[np.maximum(low, 1) if axis.size > 1 else low], np.inf),
             np.where(some, axis.values[high], -np.inf),

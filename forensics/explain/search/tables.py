@@ -88,6 +88,11 @@ class Tables:
             for at in range(len(boxes.limit_sign))
         ]
 
+    @property
+    def size(self) -> int:
+        """Numbers that all tables of pairs have together."""
+        return int(self._base[-1])
+
     def cost(self, point: Ints) -> float:
         """What a point costs."""
         return float(self.costs[self._begin + point].sum())

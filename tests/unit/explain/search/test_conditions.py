@@ -173,3 +173,18 @@ def test_values_that_are_not_numbers_at_all_are_left_to_the_real_decision(
     )  # fmt: skip
     assert found.answers[0].changes == {}
     assert math.isclose(found.answers[0].cost, 0.0)
+
+
+def test_a_lever_that_is_not_a_number_at_all_is_one_once_it_is_set(connection: Connection) -> None:
+    """NaN is above every number to DuckDB, unlike NULL."""
+    nan = float("nan")
+    written = Written(
+        {"x": nan}, (Lever("x", 0, 1, 9),), (), (("x > 100", "HIGH"), ("x < 4", "LOW"))
+    )
+    for wanted, changes in (("HIGH", {}), ("LOW", {"x": 0.0})):
+        found = search(
+            written.problem(connection), wanted={wanted}, time_s=None,
+            verify=written.verifier(connection),
+        )  # fmt: skip
+        assert found.status == "optimal"
+        assert found.answers[0].changes == changes

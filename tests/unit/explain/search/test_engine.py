@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 import subprocess
@@ -255,3 +256,19 @@ def test_the_nouns_need_no_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("limits", [("parts", "_WORDS_MAX"), ("quick", "_TABLES_MAX")])
+def test_problems_too_large_for_tables_are_parted_until_they_fit(
+    limits: tuple[str, str], connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no room for tables at all every proof takes parts and prices alone."""
+    module = importlib.import_module(f"forensics.explain.search.{limits[0]}")
+    monkeypatch.setattr(module, limits[1], 0)
+    for seed in _seeds(40, long=False):
+        written = random_decision(seed)
+        cheapest = written.cheapest({"APPROVE"}, connection)
+        found = _asked(written, {"APPROVE"}, connection)
+        assert found.status == ("none_exists" if cheapest is None else "optimal")
+        if cheapest is not None:
+            assert found.answers[0].cost == pytest.approx(cheapest, abs=1e-9)
