@@ -126,7 +126,11 @@ def _of_model(
                  for row, to, of in zip(declined, best.rows, best.proven, strict=True)]  # fmt: skip
         _measure.note(f"{kind}: {count} levers in {seconds:g} s")
         ours = _ours(trained, data, declined, levers, seconds, prove=False, limit=3)
-        methods = {"ours": _judged(trained, data, declined, levers, ours, least, approved)}
+        exact = _ours(trained, data, declined, levers, _EXACT_S, prove=True, limit=1)
+        methods = {
+            "ours": _judged(trained, data, declined, levers, ours, least, approved),
+            "ours exact": _judged(trained, data, declined, levers, exact, least, approved),
+        }
         if size == "10":
             _write(trained, data, declined, levers, folder)
             for method in arguments.methods:

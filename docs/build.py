@@ -81,8 +81,8 @@ def commands() -> str:
         "# Commands",
         "Data goes to stdout and everything else to stderr. Exit codes: [errors](errors.md).",
     ]
-    for name, command in all_commands():
-        context = click.Context(command, info_name=name, terminal_width=100)
+    for context in _contexts(_root()):
+        name, command = context.command_path, context.command
         usage = command.get_usage(context).removeprefix("Usage: ")
         page += [f"## {name}", f"```\n{usage}\n```", _prose(command.help or "")]
         help_records = [option.get_help_record(context) for option in command.get_params(context)]
@@ -103,21 +103,22 @@ def _prose(help_text: str) -> str:
 
 def all_commands() -> list[tuple[str, click.Command]]:
     """Full name and command of everything that ``forensics`` can be asked."""
-    return list(_commands(cli, click.Context(cli, info_name="forensics")))
+    return [(context.command_path, context.command) for context in _contexts(_root())]
 
 
-def _commands(group: click.Group, context: click.Context) -> Iterator[tuple[str, click.Command]]:
-    """Full name and command, in the order of the help page; a group before its commands."""
-    yield context.command_path, group
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if command is None or command.hidden:
-            continue
-        inner = click.Context(command, info_name=name, parent=context)
-        if isinstance(command, click.Group):
-            yield from _commands(command, inner)
-        else:
-            yield inner.command_path, command
+def _root() -> click.Context:
+    return click.Context(cli, info_name="forensics", terminal_width=100, **cli.context_settings)
+
+
+def _contexts(context: click.Context) -> Iterator[click.Context]:
+    """Of a command and all below it, in the order of the help page; a group comes first."""
+    yield context
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            command = context.command.get_command(context, name)
+            if command is not None and not command.hidden:
+                # With its parent: the names of the help option are inherited.
+                yield from _contexts(click.Context(command, context, name, terminal_width=100))
 
 
 def exits() -> str:

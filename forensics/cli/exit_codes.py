@@ -27,6 +27,8 @@ class ExitCode(IntEnum):
     INCOMPLETE = 4
     #: Evidence is not what was sealed.
     INTEGRITY = 5
+    #: Stopped by an interrupt (Ctrl-C), as shells count it.
+    STOPPED = 130
 
 
 def of(error: type[ForensicsError]) -> ExitCode:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import NoReturn
 
 import click
 
@@ -81,17 +80,12 @@ def cli(lake: str | None) -> None:
 
     Answers go to standard output, everything else to standard error. Exit status: 0 answered,
     1 failed, 2 usage, 3 not found, 4 answered but evidence is incomplete or replay diverged,
-    5 integrity broken.
+    5 integrity broken, 130 stopped.
     """
 
 
-def main() -> NoReturn:
-    """Run the command line; every error becomes words and an exit status here."""
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: list[str]) -> int:
-    """Run the command line on ``arguments`` and return its exit status."""
+    """Run the command line on ``arguments``: every error becomes words and an exit status here."""
     try:
         status = cli.main(arguments, prog_name="forensics", standalone_mode=False)
         sys.stdout.flush()
@@ -103,13 +97,17 @@ def run(arguments: list[str]) -> int:
         error.show()
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
-        diagnostics.note("Stopped.")
-        return 130
+        return _stopped()
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":  # DuckDB's word for an interrupt while it works
+            raise
+        return _stopped()
     except (BrokenPipeError, SystemExit):
         # Whoever read us has enough: click then exits. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.ANSWERED
 
 
-if __name__ == "__main__":
-    main()
+def _stopped() -> int:
+    diagnostics.note("Stopped.")
+    return ExitCode.STOPPED

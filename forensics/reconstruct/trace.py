@@ -132,7 +132,7 @@ def _prepare_search() -> None:
         with suppress(ImportError):  # the search itself says what is missing
             import forensics.explain.search.engine  # noqa: F401
 
-    threading.Thread(target=load, daemon=True).start()
+    threading.Thread(target=load).start()  # no daemon: Python must not end within numpy's C++
 
 
 def _assemble(

@@ -71,7 +71,7 @@ def test_the_schemas_are_in(names: set[str]) -> None:
 
 def test_the_command_is_declared(wheel: zipfile.ZipFile) -> None:
     (entry_points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "forensics = forensics.cli.main:main" in wheel.read(entry_points).decode()
+    assert "forensics = forensics.__main__:main" in wheel.read(entry_points).decode()
 
 
 def test_the_unpacked_wheel_runs_without_the_checkout(

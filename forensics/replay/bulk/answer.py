@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -152,8 +152,11 @@ def replay_window(
 
     threads = Threads(snapshot, window, replays, workers)
     todo = tasks(snapshot, window, listed=export is not None, workers=threads.count)
-    with nullcontext() if export is None else RowWriter(export, LISTED) as writer:
-        for part in threads.run(todo, progress):
+    with (
+        nullcontext() if export is None else RowWriter(export, LISTED) as writer,
+        closing(threads.run(todo, progress)) as parts,
+    ):
+        for part in parts:
             tally.add(part.tally)
             if writer is not None:
                 writer.write(part.rows)
@@ -174,8 +177,9 @@ def census_of(snapshot: Snapshot, window: Window, workers: int | None = None) ->
 
     found = Census()
     threads = Threads(snapshot, window, counts, workers)
-    for part in threads.run(tasks(snapshot, window, workers=threads.count)):
-        found.add(part)
+    with closing(threads.run(tasks(snapshot, window, workers=threads.count))) as parts:
+        for part in parts:
+            found.add(part)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,8 +145,11 @@ def what_if_window(
     threads = Threads(snapshot, window, make, workers)
     todo = tasks(snapshot, window, listed=export is not None, workers=threads.count)
     blast = Blast()
-    with nullcontext() if export is None else RowWriter(export, LISTED) as writer:
-        for part in threads.run(todo, progress):
+    with (
+        nullcontext() if export is None else RowWriter(export, LISTED) as writer,
+        closing(threads.run(todo, progress)) as parts,
+    ):
+        for part in parts:
             blast.add(part)
             if writer is not None:
                 writer.write(part.rows)

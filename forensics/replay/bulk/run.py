@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -158,20 +158,18 @@ class Threads(Generic[R]):
         self._answers: queue.Queue[R | int | BaseException | None] = queue.Queue()
         self._left = window.limit
 
-    def run(self, todo: Iterator[SegmentTask], progress: Progress | None = None) -> Iterator[R]:
-        """What came of each task, as they end.
+    def run(self, todo: Iterator[SegmentTask], progress: Progress | None = None) -> Generator[R]:
+        """What came of each task, as they end; to be closed by whoever stops before all is told.
 
         Raises:
             BaseException: what a task raised; the others are ended first.
         """
-        threads = [
-            threading.Thread(target=self._work, args=(todo,), daemon=True)
-            for _ in range(self.count)
-        ]
-        for thread in threads:
-            thread.start()
+        # No daemons: one that is still in C++ when Python ends takes the process down with it.
+        threads = [threading.Thread(target=self._work, args=(todo,)) for _ in range(self.count)]
         done, running = 0, len(threads)
         try:
+            for thread in threads:
+                thread.start()
             while running:
                 answer = self._answers.get()
                 if answer is None:
@@ -187,7 +185,8 @@ class Threads(Generic[R]):
         finally:
             self._stop.set()
             for thread in threads:
-                thread.join()
+                if thread.is_alive():
+                    thread.join()
 
     def _work(self, todo: Iterator[SegmentTask]) -> None:
         try:
