@@ -88,6 +88,19 @@ def outcome_record(**changes: Any) -> dict[str, Any]:
     return _with(record, changes)
 
 
+def declaration_record(**changes: Any) -> dict[str, Any]:
+    """Where the features of ``credit_line`` come from, and what they may be."""
+    number = next(_counter)
+    record = {
+        "record": "declaration",
+        "declaration_id": f"n-{number:06}",
+        "decision_point": "credit_line",
+        "occurred_at": _time(number),
+        "features": [{"name": "amount", "dataset": "warehouse/features.requests"}],
+    }
+    return _with(record, changes)
+
+
 def write_lines(path: Path, records: Iterable[Mapping[str, Any] | bytes | str]) -> Path:
     """Write ``records`` to ``path`` as JSON lines and return the path.
 

@@ -25,6 +25,7 @@ from forensics.ingest.columns import Gathered
 from forensics.ingest.decode import RECORD_BYTES_MAX, too_long
 from forensics.ingest.interface import Options, Parsed, Reject
 from forensics.integrity.leaf import HEADER, LEAF_PREFIX, SALT_BYTES
+from forensics.lake import catalog
 from forensics.lake.sql import connect
 from forensics.lake.writer import table_of
 from forensics_schemas.arrow import SCHEMAS, TIMESTAMP, field_rules
@@ -84,7 +85,7 @@ def _table(
     lines: pa.Array,
     raw: pa.Array,
 ) -> tuple[pa.Table, Gathered]:
-    kind = "decision" if table.startswith("decisions/") else table.removesuffix("s")
+    kind = catalog.kind_of(table)
     if kind == "decision":
         group = _with_both_ids(group)
     count = group.num_rows
@@ -222,6 +223,8 @@ def _groups(records: pa.Table) -> list[tuple[str, str | None, pa.Array]]:
         inferred = "change"
     elif "override_id" in names:
         inferred = "override"
+    elif "declaration_id" in names:
+        inferred = "declaration"
     elif {"label", "arrived_at"} <= names:
         inferred = "outcome"
     kinds = pc.fill_null(kinds, inferred)

@@ -16,17 +16,19 @@ from forensics.ingest import features as feature_columns
 from forensics.ingest.columns import Gathered, build, by_name, json_text, said
 from forensics.ingest.interface import Options, Parsed, Reject
 from forensics.integrity.leaf import SALT_BYTES, leaf_hash
+from forensics.lake import catalog
 from forensics.lake.writer import table_of
 from forensics.records.reading import at_path
 from forensics_schemas.arrow import KEPT, SCHEMAS, TIMESTAMP, field_rules
 
-KINDS = ("decision", "change", "override", "outcome")
+KINDS = ("decision", "change", "override", "outcome", "declaration")
 
 #: By what a record that does not say its kind is known.
 _TELLTALES = (
     ("change", {"change_id"}),
     ("override", {"override_id"}),
     ("outcome", {"label", "arrived_at"}),
+    ("declaration", {"declaration_id"}),
 )
 
 
@@ -89,7 +91,7 @@ def _table(
     known: dict[str, str],
     rejects: list[Reject],
 ) -> pa.Table:
-    kind = "decision" if table.startswith("decisions/") else table.removesuffix("s")
+    kind = catalog.kind_of(table)
     schema = SCHEMAS[kind]
     found = Gathered()
     rows = range(len(group))

@@ -26,7 +26,8 @@ _NONE = type(None)
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _ID_MAX = 256
 _IDS = frozenset(
-    ("decision_id", "request_id", "parent_id", "change_id", "override_id", "subject.id",
+    ("decision_id", "request_id", "parent_id", "change_id", "override_id", "declaration_id",
+     "subject.id",
      "trace_id", "span_id", "tenant", "label_id", "writer.id")
 )  # fmt: skip
 

@@ -21,6 +21,14 @@ from forensics.lake.files import write_durably
 
 FORMAT = 1
 DECISIONS = "decisions"
+#: The tables beside those of decisions, by the kind of record that they hold.
+TABLES = {
+    "change": "changes",
+    "override": "overrides",
+    "outcome": "outcomes",
+    "declaration": "declarations",
+    "lineage": "lineage",
+}
 
 
 class DataFile(NamedTuple):
@@ -70,6 +78,11 @@ class Catalog:
     def with_table(self, name: str, table: Table) -> Catalog:
         """This with one table in another state."""
         return replace(self, tables={**self.tables, name: table})
+
+
+def kind_of(table: str) -> str:
+    """The kind of record that ``table`` holds."""
+    return next((kind for kind, name in TABLES.items() if name == table), "decision")
 
 
 def path_of(root: Path) -> Path:
@@ -139,11 +152,7 @@ def table_names(root: Path) -> list[str]:
         for point in sorted((root / DECISIONS).iterdir())
         if (point / "_delta_log").is_dir()
     ]
-    return names + [
-        name
-        for name in ("changes", "overrides", "outcomes")
-        if (root / name / "_delta_log").is_dir()
-    ]
+    return names + [name for name in TABLES.values() if (root / name / "_delta_log").is_dir()]
 
 
 def is_current(root: Path, name: str, version: int) -> bool:

@@ -28,6 +28,8 @@ _COLUMNS = {
     "overrides": ("decision_id",),
     "outcomes": ("decision_id",),
     "changes": (),
+    "declarations": (),
+    "lineage": ("event_id", "run_id"),
 }
 
 

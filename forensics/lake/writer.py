@@ -33,7 +33,12 @@ ID_COLUMN = {
     "changes": "change_id",
     "overrides": "override_id",
     "outcomes": "decision_id",
+    "declarations": "declaration_id",
+    "lineage": "event_id",
 }
+#: Tables whose ids are made from what the record says: records of one id are one record, however
+#: their bytes were spaced and ordered.
+_BY_CONTENT = frozenset({"lineage"})
 
 #: A run that a merge replaced is kept this long for readers that still hold the old catalog.
 _RUN_GRACE_S = 600
@@ -55,8 +60,8 @@ class Staged:
 
 
 def table_of(kind: str, point: str = "") -> str:
-    """The table for records of ``kind`` (``decision``, ``change``, ``override``, ``outcome``)."""
-    return f"{catalog.DECISIONS}/{point}" if kind == "decision" else f"{kind}s"
+    """The table for records of ``kind``: ``decision``, or one of :data:`catalog.TABLES`."""
+    return f"{catalog.DECISIONS}/{point}" if kind == "decision" else catalog.TABLES[kind]
 
 
 def id_column(table: str) -> str:
@@ -246,10 +251,11 @@ def present_rows(
 
     Only files whose times overlap are read: an equal record has an equal time. Two records are the
     same when their received bytes are: the stored leaf, made again from the stored salt and the new
-    bytes, tells so without reading the stored ones.
+    bytes, tells so without reading the stored ones. Lineage events are the same when their id is.
     """
     column = id_column(table)
-    rows = _repeated_rows(records, column)
+    by_content = table in _BY_CONTENT
+    rows = _repeated_rows(records, column, by_content=by_content)
     low, high = _span(records, table)
     paths = [
         str(snapshot.root / table / file.name)
@@ -268,7 +274,11 @@ def present_rows(
             f"WHERE epoch_us(stored.{tables.time_column(table)}) BETWEEN {low} AND {high}"
         ).fetchall()
     raws = records["raw"]
-    rows.update(row for row, salt, leaf in matches if leaf_hash(salt, raws[row].as_py()) == leaf)
+    rows.update(
+        row
+        for row, salt, leaf in matches
+        if by_content or leaf_hash(salt, raws[row].as_py()) == leaf
+    )
     return rows
 
 
@@ -293,13 +303,14 @@ def _outdated(snapshot: Snapshot, staged: Staged) -> bool:
     return bool(present_rows(snapshot, staged.table, records, overlapping))
 
 
-def _repeated_rows(records: pa.Table, column: str) -> set[int]:
+def _repeated_rows(records: pa.Table, column: str, *, by_content: bool) -> set[int]:
     ids = records[column]
     if pc.count_distinct(ids).as_py() == records.num_rows:
         return set()
     seen: set[tuple[str, bytes]] = set()
     repeated: set[int] = set()
-    for row, pair in enumerate(zip(ids.to_pylist(), records["raw"].to_pylist(), strict=True)):
+    raws = [b""] * records.num_rows if by_content else records["raw"].to_pylist()
+    for row, pair in enumerate(zip(ids.to_pylist(), raws, strict=True)):
         if pair in seen:
             repeated.add(row)
         seen.add(pair)

@@ -20,6 +20,7 @@ VERSIONS = {
     "change": "1-0-0",
     "override": "1-0-0",
     "outcome": "1-0-0",
+    "declaration": "1-0-0",
     "reconstruction": "1-0-0",
 }
 
@@ -344,6 +345,109 @@ OUTCOME = pa.schema(
     ]
 )
 
+DECLARATION = pa.schema(
+    [
+        _text("declaration_id", "Unique name of the declaration.", required=True, rule=_ID),
+        _text("decision_point", "The decision point it describes.", required=True, rule=_POINT),
+        _time(
+            "occurred_at",
+            "From when on it holds; a later one of the same decision point replaces it.",
+            required=True,
+        ),
+        _many(
+            "features",
+            "What each feature is, where it comes from and what it may be.",
+            _text("name", "The feature's name in decisions."),
+            _text("dataset", "Dataset that it is served from, as namespace/name."),
+            _text("column", "Its column there; the feature's name where absent."),
+            _text("job", "Job that writes the dataset, as namespace/name."),
+            _text("unit", "Its unit, e.g. EUR, ratio, s."),
+            _number("max_age_s", "The oldest that a value may be when it is used, in seconds."),
+            _number("trained_low", "Least value that the model was trained on."),
+            _number("trained_high", "Greatest value that the model was trained on."),
+            _texts("trained_values", "The values it was trained on, of a feature that is text."),
+            _json("default", "The value that stands in where none was found."),
+            _group(
+                "history",
+                "Where the values of the past are kept, to be looked up as of a time.",
+                _text("path", "Parquet files: a path or pattern, from the lake's folder."),
+                _text("key", "Column that names the subject."),
+                _text("time", "Column with the time from which a value was true."),
+                _text("written", "Column with the time when the value was written."),
+            ),
+        ),
+        _texts(
+            "steps", "Ids, or else kinds, of the steps that every decision must have, in order."
+        ),
+        _number("cache_max_age_s", "The oldest that a cache entry may be when it answers."),
+        _texts(
+            "serving_environments",
+            "Environments whose outcomes may be acted on; production and canary where absent.",
+        ),
+        _text("actor", "Who declared it."),
+        _text("reviewed_by", "Who approved it."),
+        _time("recorded_at", "When we knew."),
+    ]
+)
+
+_DATASET = (
+    _text("namespace", "The dataset's namespace."),
+    _text("name", "Its name."),
+    _text("version", "Its version, as the facet `version` says it."),
+    _texts("columns", "Names of its columns, as the facet `schema` says them."),
+    _integer("rows", "How many rows were read or written, where a facet says so."),
+    _many(
+        "assertions",
+        "What was tested, as the facet `dataQualityAssertions` says it.",
+        _text("assertion", "The test."),
+        _text("column", "The column that was tested."),
+        _flag("success", "Whether it held."),
+        _text("severity", "How bad it is where it did not."),
+    ),
+    _many(
+        "symlinks",
+        "Other names of the same dataset.",
+        _text("namespace", "The namespace."),
+        _text("name", "The name."),
+    ),
+)
+
+#: What the lake keeps of an OpenLineage event beside its bytes: what graphs are made from.
+LINEAGE = pa.schema(
+    [
+        _text("event_id", "SHA-256 of the event's canonical JSON (RFC 8785).", required=True),
+        _time("occurred_at", "The event's eventTime.", required=True),
+        _text("kind", "What it is about.", required=True, enum=("run", "job", "dataset")),
+        _text("event_type", "START, RUNNING, COMPLETE, ABORT, FAIL, OTHER; absent in some."),
+        _text("job_namespace", "The job's namespace."),
+        _text("job_name", "The job's name."),
+        _text("run_id", "The run's id; with the job's names it names one run."),
+        _group(
+            "parent",
+            "The run that it is part of, as the facet `parent` says it.",
+            _text("job_namespace", "Its job's namespace."),
+            _text("job_name", "Its job's name."),
+            _text("run_id", "Its id."),
+        ),
+        _text("producer", "What sent the event."),
+        _text("code_version", "Revision of the job's code, where a facet says so."),
+        _text("error", "The error's text, of a run that failed."),
+        _many("inputs", "What was read.", *_DATASET),
+        _many("outputs", "What was written; the dataset itself in an event about one.", *_DATASET),
+        _many(
+            "column_edges",
+            "Which column came from which, as the facet `columnLineage` says it.",
+            _text("output_namespace", "The written dataset's namespace."),
+            _text("output_name", "Its name."),
+            _text("output_column", "Its column; absent where the whole dataset depends on it."),
+            _text("input_namespace", "The read dataset's namespace."),
+            _text("input_name", "Its name."),
+            _text("input_column", "Its column."),
+            _text("transformation", "Type and subtype, e.g. DIRECT/IDENTITY."),
+        ),
+    ]
+)
+
 #: Columns that the lake adds to every record it keeps.
 KEPT = (
     pa.field("raw", pa.binary(), metadata={"doc": "The exact bytes that were received."}),
@@ -638,6 +742,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "change": CHANGE,
     "override": OVERRIDE,
     "outcome": OUTCOME,
+    "declaration": DECLARATION,
+    "lineage": LINEAGE,
     "reconstruction": RECONSTRUCTION,
 }
 

@@ -30,6 +30,7 @@ TITLES = {
     "change": "Something that was different from then on: a deploy, a config, a pipeline run.",
     "override": "A person's replacement of one decision's outcome.",
     "outcome": "What turned out to be true about one decision, arriving later.",
+    "declaration": "What a decision point's features are and come from, and what it must do.",
     "reconstruction": "Everything known about one decision; each fact says how it is known.",
 }
 DEFINITIONS: dict[str, Json] = {
