@@ -27,7 +27,8 @@ class StepReplay:
     """One step of the decision logic: what was recorded of it and what replay gave.
 
     ``not_recorded`` steps were run, and nothing is there to compare with; ``not_run`` ones were
-    not, for ``reason``.
+    not, for ``reason``. Of a step that a rule engine ran, ``reason`` names the engine with its
+    version, and what may keep its answer from being the same every time.
     """
 
     step: str

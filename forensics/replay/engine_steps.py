@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from forensics.errors import ForensicsError, ReplayError
 from forensics.lake.frames import Frame
@@ -12,6 +13,19 @@ from forensics.replay.client import RuleWorker
 from forensics.replay.engines import EngineAnswer, ask
 from forensics.replay.evidence import Artifacts
 from forensics.replay.logic.nouns import EngineUse
+
+
+class EngineTold(NamedTuple):
+    """What an engine told of a step beside its values.
+
+    ``runtime`` is the engine with its version. ``unsteady`` names the parts of the rule set that
+    seem to use the clock or chance. ``from_dict`` has for each row what a service gets that hands
+    its numbers to ZEN in a Python dict.
+    """
+
+    runtime: str
+    unsteady: Mapping[str, Sequence[str]]
+    from_dict: Sequence[Any]
 
 
 class Engines:
@@ -23,6 +37,8 @@ class Engines:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         #: By step that ran last: for each row the id of the last table row that decided, if any.
         self.decided: dict[str, list[str | None]] = {}
+        #: By step that ran last.
+        self.told: dict[str, EngineTold] = {}
 
     def evaluate(self, use: EngineUse, frame: Frame) -> list[Any]:
         """A step's value for each row of ``frame``.
@@ -31,7 +47,9 @@ class Engines:
             ReplayError: when its artifact is not there, or the engine fails; names the step.
         """
         try:
-            answers = ask(self._worker(use), _inputs(use, frame), use.output)
+            worker = self._worker(use)
+            answers = ask(worker, _inputs(use, frame), use.output)
+            engine = worker.describe()
         except ForensicsError as error:
             raise _failed(use, str(error)) from error
         for answer in answers:
@@ -40,6 +58,8 @@ class Engines:
         self.decided[use.step] = [
             answer.rules[-1].id if answer.rules else None for answer in answers
         ]
+        others = [answer.from_dict for answer in answers]
+        self.told[use.step] = EngineTold(engine["runtime"], engine.get("unsteady", {}), others)
         return [answer.value for answer in answers]
 
     def close(self) -> None:

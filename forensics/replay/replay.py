@@ -115,6 +115,7 @@ def _step_divergence(session: ReplaySession, steps: tuple[StepReplay, ...]) -> D
         if step.status == "differs" and step.step not in ends:
             said = f"{step.kind} step {step.step} gives {_brief(step.replayed)}"
             statement = f"{said}, recorded is {_brief(step.recorded)}"
+            statement += f" ({step.reason})" if step.reason else ""
             return Divergence(step.step, step.recorded, step.replayed, statement)
     return None
 

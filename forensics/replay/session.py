@@ -19,7 +19,7 @@ from forensics.lake.sql import Connection, connect
 from forensics.records.decision import Decision
 from forensics.records.jsontext import dumps
 from forensics.replay.client import Workers
-from forensics.replay.engine_steps import Engines
+from forensics.replay.engine_steps import Engines, EngineTold
 from forensics.replay.evidence import (
     Artifacts,
     Config,
@@ -86,6 +86,8 @@ class ReplaySession:
         self._workers = shared
         self._engines = Engines(artifacts)
         self._engine_rule: str | None = None
+        #: What rule engines told of the recorded decision's steps, once :attr:`answer` is known.
+        self.engine_told: Mapping[str, EngineTold] = {}
         self._packages: Path | None = None
         self._unrunnable: str | None = None
         if environment is not None:
@@ -197,6 +199,7 @@ class ReplaySession:
         if before != [model.trees for model in self.models.values()]:
             answer = self._run(self.logic, self._frame(self.features, self.values))
         (self._engine_rule,) = self._engines.decided.get(answer.outcome_step, (None,))
+        self.engine_told = dict(self._engines.told)
         return answer
 
     @property

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from forensics.errors import ReplayError
 from forensics.records.decision import Decision
+from forensics.records.jsontext import dumps
 from forensics.records.replay import StepReplay, StepStatus
+from forensics.replay.engine_steps import EngineTold
 from forensics.replay.evidence import float32_bytes, step_outputs
 from forensics.replay.logic import Logic, Step
 from forensics.replay.session import ReplaySession
@@ -29,7 +32,9 @@ def replay_steps(session: ReplaySession) -> tuple[StepReplay, ...]:
         recorded = recorded_value(session.decision, session.logic.logic, step)
         if answer is not None:
             (value,) = answer.value(step.id)
-            found.append(_compared(step.id, step.kind, recorded, value))
+            compared = _compared(step.id, step.kind, recorded, value)
+            told = session.engine_told.get(step.id)
+            found.append(compared if told is None else _by_engine(compared, told))
             continue
         model = session.models.get(step.id)
         score = model.score if model is not None else None
@@ -82,6 +87,20 @@ def _compared(id_: str, kind: str, recorded: Any, value: Any) -> StepReplay:
     if recorded is not None:
         status = "reproduced" if same_value(recorded, value) else "differs"
     return StepReplay(id_, kind, status, recorded, value)
+
+
+def _by_engine(compared: StepReplay, told: EngineTold) -> StepReplay:
+    """A step with what its rule engine told of it."""
+    remarks = [f"run by {told.runtime}"]
+    remarks += [f"{part} uses the {' and '.join(uses)}" for part, uses in told.unsteady.items()]
+    (other,) = told.from_dict
+    if not same_value(other, compared.replayed):
+        matches = compared.recorded is not None and same_value(compared.recorded, other)
+        remarks.append(
+            f"handed to it in a Python dict, which rounds numbers, the inputs give {dumps(other)}"
+            + (", as recorded" if matches else "")
+        )
+    return replace(compared, reason="; ".join(remarks))
 
 
 def _model_alone(session: ReplaySession) -> StepReplay:

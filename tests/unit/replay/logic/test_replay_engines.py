@@ -89,3 +89,54 @@ def test_a_cel_policy_is_run_and_has_no_rule_to_compare(service: Any) -> None:
     assert found.verdict == "bit_exact", found
     other = "APPROVE" if outcome == "DECLINE" else "DECLINE"
     assert replay(decided(service, CEL, other, None), service.kept).verdict == "diverged"
+
+
+def rounding(service: Any, recorded: str) -> Decision:
+    """A table that asks whether 0.30000000000000004 is more than 0.3, and what it answered."""
+    content = json.loads(json.dumps(TABLE))
+    table = content["nodes"][1]["content"]
+    table["inputs"] = [{"id": "x", "name": "x", "field": "x"}]
+    table["rules"] = [
+        {"_id": "more", "x": "> 0.3", "o": '"DECLINE"'},
+        {"_id": "rest", "x": "", "o": '"APPROVE"'},
+    ]
+    features = {"x": 0.1 + 0.2}
+    step = {"id": "policy", "kind": "zen", "artifact": service.kept.put(content),
+            "input": {"x": "x"}, "output": "outcome"}  # fmt: skip
+    digest = service.kept.put({"type": "logic", "steps": [step]})
+    outputs = json.dumps({"outcome": recorded})
+    rules = {"id": "policy", "kind": "rules", "digest": digest, "outputs": outputs}
+    return record(features, recorded, None, model={}, steps=(rules,))
+
+
+def test_the_engine_and_its_version_stand_with_the_step(service: Any) -> None:
+    (step,) = replay(rounding(service, "DECLINE"), service.kept).steps
+    assert step.status == "reproduced"
+    assert step.reason is not None
+    assert step.reason.startswith("run by zen-engine 2.")
+
+
+def test_what_a_python_dict_would_have_decided_is_told(service: Any) -> None:
+    found = replay(rounding(service, "APPROVE"), service.kept)
+    (step,) = found.steps
+    assert (found.verdict, step.status) == ("diverged", "differs")
+    assert step.reason is not None
+    assert 'in a Python dict, which rounds numbers, the inputs give "APPROVE", as recorded' in (
+        step.reason
+    )
+
+
+def test_a_step_that_asks_the_clock_says_so(service: Any) -> None:
+    content = json.loads(json.dumps(TABLE))
+    node = {"id": "t", "type": "expressionNode", "name": "today", "content": {
+        "expressions": [{"id": "e", "key": "outcome", "value": "d().year() > 2000 ? 'OLD' : 'NEW'"}]
+    }}  # fmt: skip
+    content["nodes"][1] = node
+    step = {"id": "policy", "kind": "zen", "artifact": service.kept.put(content),
+            "input": {"x": "x"}, "output": "outcome"}  # fmt: skip
+    digest = service.kept.put({"type": "logic", "steps": [step]})
+    rules = {"id": "policy", "kind": "rules", "digest": digest,
+             "outputs": json.dumps({"outcome": "OLD"})}  # fmt: skip
+    found = replay(record({"x": 1.0}, "OLD", None, model={}, steps=(rules,)), service.kept)
+    assert found.steps[0].reason is not None
+    assert "today uses the clock" in found.steps[0].reason
