@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from . import plan, policy, traffic, views
 from .changes import change_log, write_changes
+from .declare import Declarations
 from .evidence import EvidenceWriter, write_dependencies
 from .lineage import LineageEmitter
 from .models import RECIPES, Model, train, training_set
@@ -43,6 +44,7 @@ _MADE = (
     "decisions*.jsonl",
     "decisions-*.parquet",
     "changes.jsonl",
+    "declarations.jsonl",
     "overrides.jsonl",
     "outcomes.jsonl",
     "truth.json",
@@ -77,7 +79,9 @@ def build(out: Path, *, scale: int = 1, seed: int = 7, progress: Progress | None
     lineage = LineageEmitter(out / "lineage", con, seed)
 
     tell("models", 0.05)
-    models = _train_all(con, out / "artifacts", lineage, limit, labels, seed)
+    declarations = Declarations()
+    models = _train_all(con, out / "artifacts", lineage, declarations, limit, labels, seed)
+    declarations.write(out / "declarations.jsonl")
     dependencies = write_dependencies(out / "artifacts")
     policy.write_artifacts(out / "artifacts")
     for path in sorted(views.FOLDER.glob("*.sql")):
@@ -133,6 +137,7 @@ def _train_all(
     con: duckdb.DuckDBPyConnection,
     folder: Path,
     lineage: LineageEmitter,
+    declarations: Declarations,
     limit: NDArray[np.float64],
     labels: NDArray[np.bool_],
     seed: int,
@@ -149,6 +154,7 @@ def _train_all(
         features = views.assembled(requested, bureau, billing)[rows]
         models.append(train(recipe, features, labels[rows], folder, seed))
         lineage.training(models[-1], len(rows))
+        declarations.trained(models[-1], features)
     return models
 
 

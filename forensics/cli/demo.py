@@ -16,7 +16,7 @@ from forensics.errors import DependencyError, LakeError
 
 #: Stands in the evidence folder once all of it is in the lake; an interrupted build is taken up.
 _DONE = "in-the-lake"
-_RECORDS = ("changes", "overrides", "outcomes")
+_RECORDS = ("declarations", "changes", "overrides", "outcomes")
 
 
 @click.command("demo")
