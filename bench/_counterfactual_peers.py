@@ -1,8 +1,9 @@
 """Other libraries' counterfactuals for the queries of ``counterfactual.py``, in their own process.
 
-Run by an interpreter that has them: ``python _counterfactual_peers.py FOLDER METHOD``. The folder
-holds ``queries.json``, ``train.npy`` and the model; printed is one JSON document with an answer
-(a whole row, or null), the milliseconds, and whether it was proven to be the best, of each query.
+Run by an interpreter that has them: ``python _counterfactual_peers.py FOLDER METHOD SECONDS``. The
+folder holds ``queries.json``, ``train.npy`` and the model; printed is one JSON document with an
+answer (a whole row, or null), the milliseconds, and whether it was proven to be the best, of each
+query that was begun within the seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Explain = Callable[[Any], tuple[Any, bool]]
 
 
 def main() -> None:
-    folder, method = Path(sys.argv[1]), sys.argv[2]
+    folder, method, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     task = json.loads((folder / "queries.json").read_text(encoding="utf-8"))
     rows = np.array(task["rows"])
     train = np.load(folder / "train.npy")
@@ -33,6 +34,8 @@ def main() -> None:
     explain(rows[0])  # what is made once is no part of a query
     answers, times, proven = [], [], []
     for row in rows:
+        if sum(times) > seconds * 1000:
+            break
         began = time.perf_counter()
         found, proof = explain(row)
         times.append((time.perf_counter() - began) * 1000)

@@ -101,6 +101,53 @@ def declaration_record(**changes: Any) -> dict[str, Any]:
     return _with(record, changes)
 
 
+def run_event(
+    run_id: str,
+    *,
+    at: datetime,
+    job: str = "billing_features",
+    event_type: str = "COMPLETE",
+    code: str | None = None,
+    inputs: Iterable[str | Mapping[str, Any]] = (),
+    outputs: Iterable[str | Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """An OpenLineage RunEvent of a job in namespace ``pipelines``.
+
+    Args:
+        run_id: the run.
+        at: its eventTime.
+        job: the job's name.
+        event_type: START, COMPLETE and so on.
+        code: revision of the job's code, as a sourceCodeLocation facet says it.
+        inputs: datasets read, by name in namespace ``warehouse``, or whole.
+        outputs: datasets written, likewise.
+    """
+    facets = {}
+    if code is not None:
+        facets["sourceCodeLocation"] = {**_facet(), "type": "git", "url": "", "version": code}
+
+    def datasets(given: Iterable[str | Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        return [
+            {"namespace": "warehouse", "name": item} if isinstance(item, str) else item
+            for item in given
+        ]
+
+    return {
+        "eventTime": at.isoformat(),
+        "eventType": event_type,
+        "producer": "https://example.org/scheduler",
+        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
+        "run": {"runId": run_id},
+        "job": {"namespace": "pipelines", "name": job, "facets": facets},
+        "inputs": datasets(inputs),
+        "outputs": datasets(outputs),
+    }
+
+
+def _facet() -> dict[str, str]:
+    return {"_producer": "https://example.org/scheduler", "_schemaURL": "https://example.org/facet"}
+
+
 def write_lines(path: Path, records: Iterable[Mapping[str, Any] | bytes | str]) -> Path:
     """Write ``records`` to ``path`` as JSON lines and return the path.
 

@@ -69,7 +69,8 @@ _OF_MANY = ("since", "until", "where", "limit", "by", "workers", "export")
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="With --find: how long to look, and to prove that nothing is nearer.",
+    help="With --find: how much to look, and to prove that nothing is nearer, in seconds of an "
+    "idle core. Work is counted, not time, so that the answer is the same on every machine.",
 )
 @click.option(
     "--by",

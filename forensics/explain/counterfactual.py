@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from forensics.errors import DependencyError, ReplayError, UsageError
 from forensics.explain.problems import problem_of
+from forensics.explain.search.effort import units_of
 from forensics.explain.search.problem import Answer, Found, Lever, Problem, Range
 from forensics.records.replay import (
     Counterfactual,
@@ -22,8 +23,10 @@ from forensics.records.replay import (
 )
 from forensics.replay.session import ReplaySession
 
-#: How long a search may take where nobody says: enough for a proof in most cases.
+#: How much work a search may do where nobody says, as the seconds that it takes: see
+#: :func:`~forensics.explain.search.effort.units_of`. Enough for a proof in most cases.
 TIME_S = 0.1
+_CUT_SHORT = "before the clock ended the search, which another run need not repeat"
 
 
 def counterfactuals(
@@ -44,8 +47,10 @@ def counterfactuals(
         session: the decision with its models and logic.
         limit: how many to return at most.
         target: outcomes that count; any other than the recorded one where None.
-        time_s: how long to search; the first answer is looked for longer.
-        prove: go on until the first answer is proven to be the nearest, or the time is over.
+        time_s: how much work to do, as the seconds that it takes on an idle machine of the kind in
+            ``bench/README.md``. The work is what is counted, so that the answer does not depend on
+            the machine or on what else runs on it.
+        prove: go on until the first answer is proven to be the nearest, or the work is done.
 
     Raises:
         ReplayError: when the decision cannot be searched; says why.
@@ -86,10 +91,11 @@ def counterfactuals(
         pairs = zip(decided.outcomes, allowed, strict=True)
         return [outcome if holds else None for outcome, holds in pairs]
 
-    found = search(problem, wanted=wanted, limit=limit, time_s=time_s, prove=prove, verify=verify)
+    units = units_of(time_s)
+    found = search(problem, wanted=wanted, limit=limit, units=units, prove=prove, verify=verify)
     answers = _answers(session, problem, found.answers)
     status = cast("SearchStatus", found.status)
-    return CounterfactualSearch(answers, status, found.lower_bound, _statement(found))
+    return CounterfactualSearch(answers, status, found.lower_bound, statement_of(found))
 
 
 def search_changes(
@@ -100,7 +106,7 @@ def search_changes(
     Args:
         session: the decision.
         limit: how many answers; nothing is searched for where 0.
-        time_s: how long it may take.
+        time_s: how much work it may do, as the seconds that it takes; see :func:`counterfactuals`.
         target: outcomes that count; any other than the recorded one where empty.
 
     Raises:
@@ -139,7 +145,7 @@ def _answers(
 
 
 def _columns(settings: Sequence[Mapping[str, Any]], problem: Problem) -> dict[str, list[Any]]:
-    names = {name for setting in settings for name in setting}
+    names = dict.fromkeys(name for setting in settings for name in setting)
     return {
         name: [setting.get(name, problem.values[name]) for setting in settings] for name in names
     }
@@ -160,8 +166,10 @@ def _words(lever: Lever, current: Any, range_: Range) -> str:
     return f"between {far} and {near}" if below else f"between {near} and {far}"
 
 
-def _statement(found: Found) -> str:
+def statement_of(found: Found) -> str:
+    """What a search proved, in a sentence; and that it was the clock that ended it, if it was."""
     nearest = found.answers[0].cost if found.answers else None
+    given = "in the time given" if not found.cut_short else _CUT_SHORT
     match found.status:
         case "optimal":
             return "proven: no nearer change within the constraints gives another outcome"
@@ -169,9 +177,9 @@ def _statement(found: Found) -> str:
             return "proven: no change within the constraints gives another outcome"
         case "gap" if found.lower_bound and nearest:
             return (
-                f"not proven in the time given: a change at {found.lower_bound / nearest:.0%} of"
+                f"not proven {given}: a change at {found.lower_bound / nearest:.0%} of"
                 " the distance may exist, none nearer"
             )
         case "gap":
-            return "not proven in the time given: a nearer change may exist"
-    return "none was found in the time given; one may exist"
+            return f"not proven {given}: a nearer change may exist"
+    return f"none was found {given}; one may exist"

@@ -20,13 +20,19 @@ from forensics.lake.snapshot import Snapshot
 from forensics.lake.texts import Texts
 from forensics.replay.bulk import scores
 from forensics.replay.bulk.identity import TEXTS
+from forensics.replay.client import ModelDescription
 from forensics.replay.evidence import Artifacts
 
-#: Rows of one question to the model, which uses all threads from 2,000 rows on.
-_ASKED_MIN, _ASKED_MAX = 2_048, 65_536
-#: Questions grow until they take this long: some libraries need a fifth of a second for any.
+#: Rows of one question to the model, which uses all threads from 2,000 rows on, and bytes of the
+#: contributions that it answers: its process holds them twice, and we once.
+_ASKED_MIN, _ASKED_MAX = 2_048, 131_072
+_ANSWER_BYTES_MAX = 64 << 20
+#: Questions grow until they take this long.
 _ASKED_S = 10.0
 _GROWTH_MAX = 8
+#: CatBoost prepares the contributions of all leaves anew for each question, as long as some
+#: thousand rows take; from then on a tree and a row take it at most this long.
+_CATBOOST_S = 1e-6
 #: Leaf columns that say which decision a row is, what was decided and by which score.
 _IDENTITY = ("decision_id", "occurred_at", "outcome", "score", "score_bytes", "score_dtype")
 _IDENTITY_TEXTS = ("outcome", "score_dtype")
@@ -225,7 +231,7 @@ class Scoring:
         waiting = [np.flatnonzero(lacking), np.flatnonzero(~lacking)]
         died = False
         while waiting:
-            size = self._asked.setdefault(scorer.path, _ASKED_MIN)
+            size = self._asked.setdefault(scorer.path, rows_at_first(scorer.description))
             some = waiting.pop()
             if len(some) > size:
                 waiting.append(some[size:])
@@ -253,6 +259,21 @@ class Scoring:
                 if len(some) == size:
                     growth = _ASKED_S / max(time.monotonic() - began, 1e-3)
                     longer = int(size * min(max(growth, 1.0), _GROWTH_MAX))
-                    self._asked[scorer.path] = min(longer, _ASKED_MAX)
+                    self._asked[scorer.path] = min(longer, rows_at_most(scorer.description))
                 yield some, answers
             progress(len(some))
+
+
+def rows_at_first(description: ModelDescription) -> int:
+    """Rows of the first question to a model, before it is known how long it takes."""
+    most = rows_at_most(description)
+    if not description.runtime.startswith("catboost "):
+        return min(_ASKED_MIN, most)
+    row_s = _CATBOOST_S * max(1, description.rounds) * description.outputs
+    return min(max(_ASKED_MIN, int(_ASKED_S / row_s)), most)
+
+
+def rows_at_most(description: ModelDescription) -> int:
+    """Rows of the largest question to a model: what it answers takes 64 MiB at most."""
+    row_bytes = 8 * description.outputs * (description.width + 1)
+    return max(1, min(_ASKED_MAX, _ANSWER_BYTES_MAX // row_bytes))

@@ -33,6 +33,10 @@ class Around:
             used = [sizes[axis] for axis in axes]
             self._words.append(Words(group, own.value[~alone], low, high, used))
 
+    def size(self, margin: int) -> int:
+        """Numbers that one box takes."""
+        return self._words[margin].count * len(self._axes)
+
     def sums(self, margin: int, first: Ints, last: Ints) -> tuple[Floats, Floats]:
         """By row, the sums of the least and of the greatest leaves of all trees of a margin."""
         low = [first[:, axis] for axis in self._axes]

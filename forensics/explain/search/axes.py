@@ -281,7 +281,8 @@ def sides_of_cuts(axis: Axis, model: Model, number: int) -> list[Ints | Flags]:
     found: list[Any] = [np.searchsorted(cuts, known, side="right" if ensemble.below else "left")]
     if (np.asarray(ensemble.missing)[nodes] == MISSING_IS_ZERO_OR_NAN).any():
         found.append(np.abs(known) <= ZERO)
-    sets = [ensemble.sets[int(node)] for node in nodes if int(node) in ensemble.sets]
+    mine = nodes if ensemble.sets else nodes[:0]
+    sets = [ensemble.sets[int(node)] for node in mine if int(node) in ensemble.sets]
     if sets:
         member = np.stack([np.isin(given, list(members)) for members in sets])
         found.append(np.unique(member, axis=1, return_inverse=True)[1].ravel())

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
 
 import numpy as np
 
 from forensics.explain.search.arrays import Flags, Floats, Ints, counted, spans
+from forensics.explain.search.effort import Effort
 
 #: Costs closer than this are equal.
 EPSILON = 1e-9
@@ -266,8 +266,10 @@ def joined(boxes: Boxes) -> Boxes:
     return replace(boxes, lines=lines, low=low, high=high)
 
 
-def within_budget(boxes: Boxes, below: float) -> Boxes | None:
+def within_budget(boxes: Boxes, below: float, effort: Effort) -> Boxes | None:
     """The problem without what would cost ``below`` or more; None where nothing is left."""
+    positions = sum(len(line.cost) for line in boxes.lines)
+    effort.spend(40 * len(boxes.lines), 3 * (boxes.low.size + positions))
     spare = below - EPSILON - boxes.least_cost()
     if spare <= 0:
         return None
@@ -313,8 +315,9 @@ def _gaps(boxes: Boxes, at: int, size: int) -> Flags | None:
 
 
 def merged(
-    boxes: Boxes, below: float, *, size_max: int = 24, rounds: int = 3, deadline: float = np.inf
-) -> Boxes | None:
+    boxes: Boxes, below: float, *, size_max: int = 24, rounds: int = 3,
+    effort: Effort | None = None, until: float = np.inf,
+) -> Boxes | None:  # fmt: skip
     """The same problem with pairs of groups made one where that takes no more boxes.
 
     A joint group holds the pairs of boxes that meet, so its least value is the least of a sum
@@ -322,13 +325,22 @@ def merged(
     that cost ``below`` or more are left out; None where nothing is left.
     """
     for turn in range(rounds):
-        if perf_counter() > deadline:
-            break
+        if effort is not None:
+            if effort.is_over(until):
+                break
+            effort.spend(*_merge_work(boxes))
         found = _merge_once(boxes, below, size_max, 1.0 if turn < 2 else 1.3)
         if found is None:
             break
         boxes = found
     return tidied(boxes)
+
+
+def _merge_work(boxes: Boxes) -> tuple[int, int]:
+    """Operations of one round of merging, and the numbers that they handle."""
+    axes, pairs = boxes.low.shape[1], 3 * boxes.groups
+    meetings = pairs * (len(boxes.value) // max(1, boxes.groups)) ** 2
+    return 60 + 8 * axes, 8 * boxes.groups**2 + meetings * (2 * axes + 14)
 
 
 def _merge_once(boxes: Boxes, below: float, size_max: int, growth_max: float) -> Boxes | None:
@@ -346,7 +358,7 @@ def _merge_once(boxes: Boxes, below: float, size_max: int, growth_max: float) ->
     growth = counts / (sizes[first] + sizes[second])
     taken = np.zeros(boxes.groups, dtype=np.bool_)
     chosen = []
-    for at in np.argsort(growth):
+    for at in np.argsort(growth, kind="stable"):
         if growth[at] > growth_max:
             break
         a, b = first[at], second[at]
@@ -386,11 +398,16 @@ def _alike(boxes: Boxes, uses: Flags, sizes: Ints, size_max: int) -> tuple[Ints,
     alike[boxes.margin[:, None] != boxes.margin[None, :]] = -np.inf
     alike[sizes[:, None] * sizes[None, :] > 12 * size_max] = -np.inf
     np.fill_diagonal(alike, -np.inf)
-    count = min(3, boxes.groups - 1)
-    best = np.argpartition(-alike, count - 1, axis=1)[:, :count]
-    first, second = np.repeat(np.arange(boxes.groups), count), best.ravel()
-    real = np.isfinite(alike[first, second])
-    first, second = first[real], second[real]
+    count, every = min(3, boxes.groups - 1), np.arange(boxes.groups)
+    first, real = np.tile(every, count), []
+    # Of equals the first, as no sort in parts promises.
+    best = []
+    for _ in range(count):
+        best.append(alike.argmax(axis=1))
+        real.append(np.isfinite(alike[every, best[-1]]))
+        alike[every, best[-1]] = -np.inf
+    second, known = np.concatenate(best), np.concatenate(real)
+    first, second = first[known], second[known]
     code = np.unique(np.minimum(first, second) * boxes.groups + np.maximum(first, second))
     return code // boxes.groups, code % boxes.groups
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -83,10 +82,10 @@ class _LeastInCells:
 
 
 def explore(
-    boxes: Boxes, dual: Dual, incumbent: Incumbent, hooks: Hooks, nodes_max: int, deadline: float
+    boxes: Boxes, dual: Dual, incumbent: Incumbent, hooks: Hooks, nodes_max: int, until: float
 ) -> Outcome:
-    """Looks for better answers until none is left, or nodes or time have run out."""
-    return _Exploration(boxes, dual, incumbent, hooks).run(nodes_max, deadline)
+    """Looks for better answers until none is left, or so many nodes or so much work is spent."""
+    return _Exploration(boxes, dual, incumbent, hooks).run(nodes_max, until)
 
 
 class _Exploration:
@@ -94,6 +93,7 @@ class _Exploration:
         self.boxes = boxes
         self.lines = boxes.lines
         self.incumbent = incumbent
+        self.effort = incumbent.effort
         self.hooks = hooks
         self.part: tuple[int, int, int] | None = None
         sizes = boxes.sizes()
@@ -106,12 +106,18 @@ class _Exploration:
             values = dual.position_costs(at)
             simple = line.cells == len(values) or line.linear.any()
             self._left.append(RangeLeast(values) if simple else _LeastInCells(line, values))
+        followers = range(len(self.lines), len(sizes))
+        self._followers_left = [RangeLeast(dual.position_costs(at)) for at in followers]
         self._plain: list[Words] = []
         for at in range(len(boxes.limit)):
             mine = boxes.of_limit(at)
             group = np.unique(boxes.group[mine], return_inverse=True)[1]
             value = boxes.limit_sign[at] * boxes.value[mine]
             self._plain.append(Words(group, value, boxes.low[mine], boxes.high[mine], sizes))
+        #: Numbers that tables of words hold, and that one box of positions takes of them.
+        words = sum(own.count for own in (self._priced, *self._plain))
+        self._box_work = words * len(self._axes)
+        self.effort.spend(20 * len(sizes), 3 * words * sum(sizes) + 20 * boxes.low.size)
         self._linear = [
             [RangeLeast(line.linear[limit]) for limit in range(len(boxes.limit))]
             if line.linear.any() else None
@@ -121,7 +127,7 @@ class _Exploration:
         self._falling = [line.cost[: line.cheapest + 1][::-1] for line in self.lines]
         self._rising = [line.cost[line.cheapest :] for line in self.lines]
 
-    def run(self, nodes_max: int, deadline: float) -> Outcome:
+    def run(self, nodes_max: int, until: float) -> Outcome:
         count = len(self.lines)
         last = np.array([[len(line.cost) - 1 for line in self.lines]], dtype=np.int64)
         first = np.zeros((1, count), dtype=np.int64)
@@ -136,12 +142,13 @@ class _Exploration:
                 size += len(taken[-1].bound)
             block = _joined(taken)
             nodes += len(block.bound)
+            self.effort.spend(30 + 15 * len(self.lines), 3 * len(block.bound) * self._box_work)
             children = self._step(block.some(block.bound < self.incumbent.cost - EPSILON))
             for begin in range(0, len(children.bound), _BATCH):
                 part = children.some(np.arange(begin, min(begin + _BATCH, len(children.bound))))
                 heapq.heappush(heap, (float(part.bound[0]), number, part))
                 number += 1
-            if perf_counter() > deadline:
+            if self.effort.is_over(until):
                 break
         bound = min(heap[0][0], self.incumbent.cost) if heap else self.incumbent.cost
         return Outcome(bound, nodes, self.part)
@@ -198,7 +205,12 @@ class _Exploration:
         found = self._priced.bound([each[0] for each in cells], [each[1] for each in cells])
         for at, left in enumerate(self._left):
             found += left.over(low[:, at], high[:, at])
-        return found + self._fixed
+        return found + self._fixed + self._followers_least(cells)
+
+    def _followers_least(self, cells: list[tuple[Ints, Ints]]) -> Floats | float:
+        """What no group bears of followers."""
+        own = zip(self._followers_left, cells[len(self.lines) :], strict=True)
+        return sum((left.over(low, high) for left, (low, high) in own), 0.0)
 
     def _within_limits(
         self, block: _Block, cells: list[tuple[Ints, Ints]]
@@ -292,7 +304,7 @@ class _Exploration:
             self._left[at].over(block.low[:, at], block.high[:, at])
             for at in range(len(self.lines))
         ]
-        base = np.sum(left, axis=0) + self._fixed
+        base = np.sum(left, axis=0) + self._fixed + self._followers_least(cells)
         axes = self._axes
         if not words.count or not axes:
             for at in self._levers:

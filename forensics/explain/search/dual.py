@@ -10,13 +10,13 @@ shares of a group are constant between its own boundaries.
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
 from forensics.explain.search.arrays import Flags, Floats, Ints, added, counted, leasts
-from forensics.explain.search.boxes import Boxes
+from forensics.explain.search.boxes import Boxes, Line
+from forensics.explain.search.effort import Effort
 
 _SCALES = np.array([0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0])
 #: How much a price is changed to see whether another is better, at first and at least.
@@ -31,7 +31,8 @@ class _Shares(NamedTuple):
     ``users`` are the groups that depend on the lever and ``part`` is the number of the part by user
     and cell; ``user`` is the user by part. ``box`` are the boxes of those groups; ``part_of`` lists
     the parts that each of them meets, from ``box_start`` on; ``box_of`` lists the boxes that each
-    part meets, from ``part_start`` on. The last two are for leasts over parts.
+    part of ``met``, which are those that meet any, does, from ``part_start`` on. The last two are
+    for leasts over parts.
     """
 
     users: Ints
@@ -43,6 +44,7 @@ class _Shares(NamedTuple):
     part_of: Ints
     box_start: Ints
     box_of: Ints
+    met: Ints
     part_start: Ints
     level: Ints
     level_last: Ints
@@ -59,21 +61,27 @@ class Dual:
 
     def __init__(self, boxes: Boxes, prices: Floats, start: Dual | None = None) -> None:
         self.boxes = boxes
+        #: Followers cost nothing themselves, but all groups have to see them in the same cell.
+        self._lines = [*boxes.lines, *(_free(size, boxes) for size in boxes.follower_cells)]
         self.prices = np.where(np.isfinite(boxes.limit), prices, 0.0)
         self._room = np.where(np.isfinite(boxes.limit), boxes.limit - boxes.followed, 0.0)
         self._start = boxes.start()
         count = len(boxes.value)
         #: By lever and box: what the box has to bear of the lever's cost.
-        self.borne = np.zeros((len(boxes.lines), count))
+        self.borne = np.zeros((len(self._lines), count))
         #: By lever, by cell: what all groups together bear.
-        self.given = [np.zeros(line.cells) for line in boxes.lines]
-        self._shares = [_shares(boxes, at) for at in range(len(boxes.lines))]
-        self._starts = [line.starts() for line in boxes.lines]
+        self.given = [np.zeros(line.cells) for line in self._lines]
+        self._shares = [_shares(boxes, at, line.cells) for at, line in enumerate(self._lines)]
+        self._starts = [line.starts() for line in self._lines]
+        self._barred = 1.0 + 8.0 * sum(float(line.cost.max()) for line in boxes.lines)
         self._cost: list[Floats] = []
         self._priced = np.zeros(0)
         self._price()
         #: By lever, by part: its share.
         self._fair = [np.zeros(0 if own is None else len(own.first)) for own in self._shares]
+        users = [own for own in self._shares if own is not None]
+        sizes = [len(own.part_of) + 3 * len(own.first) + 2 * count for own in users]
+        self._round_work = 8 * len(users) + 3, sum(sizes) + count
         if start is not None:
             self._inherit(start)
 
@@ -84,15 +92,22 @@ class Dual:
             if shares is None:
                 continue
             alone = total - self.borne[at]
-            offers = np.minimum.reduceat(alone[shares.box_of], shares.part_start)
+            # A part in which the group has no box is no place for the lever or follower to be.
+            offers = np.full(len(shares.first), self._barred)
+            offers[shares.met] = np.minimum.reduceat(alone[shares.box_of], shares.part_start)
             left = self._cost[at] + _spread(shares, offers, len(self._cost[at]))
             self._share(at, _range_least(left, shares) / (len(shares.users) + 1) - offers)
             total = alone + self.borne[at]
 
     @property
+    def round_work(self) -> tuple[int, int]:
+        """Operations of one round over all levers, and the numbers that they handle."""
+        return self._round_work
+
+    @property
     def fixed(self) -> float:
         """What the bound is when nothing depends on levers."""
-        return -float(self.prices @ self._room)
+        return -float((self.prices * self._room).sum())
 
     def bound(self) -> float:
         """No point that keeps the limits costs less."""
@@ -104,8 +119,15 @@ class Dual:
         for at in np.flatnonzero(self.prices):
             self._move_price(int(at))
 
-    def climb(self, enough: float, trials: int, deadline: float) -> None:
-        """Looks for better prices, letting the shares follow each, until the bound is enough."""
+    def climb(self, enough: float, trials: int, effort: Effort, until: float) -> None:
+        """Looks for better prices, letting the shares follow each, until the bound is enough.
+
+        Args:
+            enough: the bound that is.
+            trials: of prices, at most.
+            effort: where work is counted.
+            until: how much of it may be spent in all.
+        """
         if not self.prices.any():
             return
         factor, best, refused = _FIRST_FACTOR, self.bound(), 0
@@ -116,9 +138,11 @@ class Dual:
             self._price()
             for _ in range(_ROUNDS_A_TRIAL):
                 self.improve()
+                effort.spend(*self.round_work)
             self._rescale()
+            effort.spend(*self.round_work)
             now = self.bound()
-            if now >= enough or perf_counter() > deadline:
+            if now >= enough or effort.is_over(until):
                 return
             if now > best + 1e-3 * abs(best):
                 best, refused = now, 0
@@ -148,23 +172,31 @@ class Dual:
         return found
 
     def position_costs(self, at: int) -> Floats:
-        """By position of one lever: what no group bears of its cost, and its priced linear part."""
-        line = self.boxes.lines[at]
-        cost = line.cost if not line.linear.any() else line.cost + self.prices @ line.linear
+        """By position of one lever: what no group bears of its cost, and its priced linear part.
+
+        Followers come after the levers.
+        """
+        line = self._lines[at]
+        cost = line.cost if not line.linear.any() else line.cost + self._priced_linear(line)
         return np.asarray(cost - self.given[at][line.cell])
 
     def reduced_values(self) -> Floats:
         """By box, its priced value and what it bears."""
         return np.asarray(self._priced + self.borne.sum(axis=0))
 
+    def _priced_linear(self, line: Line) -> Floats:
+        """By position, the priced linear part of a line."""
+        # Not a matrix product: its last digits differ between processors.
+        return np.asarray((self.prices[:, None] * line.linear).sum(axis=0))
+
     def _price(self) -> None:
         """Works out what depends on prices."""
         boxes = self.boxes
         self._priced = boxes.weights(self.prices) * boxes.value
-        if not self._cost or any(line.linear.any() for line in boxes.lines):
+        if not self._cost or any(line.linear.any() for line in self._lines):
             self._cost = []
-            for line, starts in zip(boxes.lines, self._starts, strict=True):
-                cost = line.cost + (self.prices @ line.linear if line.linear.any() else 0.0)
+            for line, starts in zip(self._lines, self._starts, strict=True):
+                cost = line.cost + (self._priced_linear(line) if line.linear.any() else 0.0)
                 self._cost.append(
                     cost if len(cost) == len(starts) else np.minimum.reduceat(cost, starts)
                 )
@@ -197,7 +229,7 @@ class Dual:
             if shares is None or before is None:
                 continue
             # Where each part begins, in cells of the larger problem.
-            line, larger = self.boxes.lines[at], start.boxes.lines[at]
+            line, larger = self._lines[at], start._lines[at]
             place = np.searchsorted(larger.origin, line.origin[line.starts()[shares.first]])
             cell = larger.cell[place]
             group = shares.users[shares.user]
@@ -213,12 +245,11 @@ class Dual:
 
     def _rescale(self) -> None:
         """Prices and shares times one factor."""
-        boxes = self.boxes
         fixed = self._groups_least() + self.fixed
         found = _SCALES * fixed
-        for at, line in enumerate(boxes.lines):
+        for at, line in enumerate(self._lines):
             if line.linear.any():
-                spread = self.prices @ line.linear - self.given[at][line.cell]
+                spread = self._priced_linear(line) - self.given[at][line.cell]
                 found += (line.cost + _SCALES[:, None] * spread).min(axis=1)
             else:
                 cost, given = self._cost[at], self.given[at]
@@ -233,7 +264,7 @@ class Dual:
 
     def _move_price(self, at: int) -> None:
         boxes = self.boxes
-        if any(line.linear.any() for line in boxes.lines) or not len(self._priced):
+        if any(line.linear.any() for line in self._lines) or not len(self._priced):
             return
         borne = self.borne.sum(axis=0)
         unit = np.zeros(len(self.prices))
@@ -249,10 +280,15 @@ class Dual:
             self._price()
 
 
-def _shares(boxes: Boxes, at: int) -> _Shares | None:
-    """The parts of one lever for each group that depends on it; None if no group does."""
+def _free(size: int, boxes: Boxes) -> Line:
+    """A line of so many cells that cost nothing."""
+    cells, linear = np.arange(size), np.zeros((len(boxes.limit_sign), size))
+    return Line(np.zeros(size), cells, cells, linear, np.zeros(size, dtype=np.bool_), False)
+
+
+def _shares(boxes: Boxes, at: int, size: int) -> _Shares | None:
+    """The parts of one line for each group that depends on it; None if no group does."""
     low, high = boxes.low[:, at], boxes.high[:, at]
-    size = boxes.lines[at].cells
     bounded = (low > 0) | (high < size - 1)
     if not bounded.any():
         return None
@@ -279,10 +315,10 @@ def _shares(boxes: Boxes, at: int) -> _Shares | None:
     part_of = from_part[which] + within
     order = np.argsort(part_of, kind="stable")
     box_of = box[which][order]
-    part_start = np.searchsorted(part_of[order], np.arange(len(first)))
+    met, part_start = np.unique(part_of[order], return_index=True)
     level = np.frexp((last - first + 1).astype(np.float64))[1] - 1
     return _Shares(
-        users, part, user, box, first, last, part_of, box_start, box_of, part_start,
+        users, part, user, box, first, last, part_of, box_start, box_of, met, part_start,
         level, last + 1 - (1 << level),
     )  # fmt: skip
 

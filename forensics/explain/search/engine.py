@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice, product
-from time import perf_counter
 from typing import NamedTuple
 
 from forensics.errors import UsageError
 from forensics.explain.search.arrays import Flags, Floats, Ints
 from forensics.explain.search.boxes import EPSILON, Boxes, joined, narrowed
 from forensics.explain.search.branch import Hooks
-from forensics.explain.search.incumbent import Incumbent
+from forensics.explain.search.effort import Effort, units_of
+from forensics.explain.search.incumbent import VERIFY_CALLS, Incumbent
 from forensics.explain.search.parts import close
 from forensics.explain.search.problem import (
     GAP,
@@ -35,12 +35,12 @@ from forensics.explain.search.quick import first_answer
 from forensics.explain.search.ranges import Extent
 from forensics.explain.search.space import Region, Space
 
-#: Of the time given, what the first answer and then all of them may take.
-_FIRST_SHARE, _ALL_SHARE = 0.4, 0.55
+#: Of the work, what the first answer and then all of them may take.
+_FIRST_SHARE, _ALL_SHARE = 0.5, 0.6
 #: What all but the first may take in any case.
-_OTHERS_SHARE = 0.2
-#: How long one of the others may be searched for.
-_OTHER_S = 1.0
+_OTHERS_SHARE = 0.1
+#: What one of the others may take.
+_OTHER_UNITS = units_of(1.0)
 #: Other answers are looked for without so many combinations of levers.
 _FREEZES_MAX = 12
 _VERIFIED_AGAIN_MAX = 20
@@ -51,36 +51,39 @@ def search(
     *,
     wanted: Collection[str],
     limit: int = 3,
-    time_s: float | None = 0.03,
+    units: int | None = units_of(0.03),
     prove: bool = False,
     verify: Verify | None = None,
+    guard_s: float | None = None,
 ) -> Found:
     """The cheapest changes of levers after which the outcome is one of ``wanted``.
 
-    The first answer is searched for until it is proven or its time is up. Each further one does
-    without some lever of every answer before it; those are good, not proven.
+    The first answer is searched for until it is proven or its share of the work is done. Each
+    further one does without some lever of every answer before it; those are good, not proven. The
+    same problem with the same work gives the same answers, whatever the machine is doing besides.
 
     Args:
         problem: the decision and what may change.
         wanted: outcomes that count.
         limit: how many answers at most.
-        time_s: about how long to search; None for as long as a proof takes.
-        prove: whether all of the time may go into the proof of the first answer.
+        units: of work, see :mod:`effort`; None for as many as a proof takes.
+        prove: whether all of the work may go into the proof of the first answer.
         verify: runs the whole decision; no answer is given that it does not confirm, and its
             outcomes are those of the answers. Without it the search's own judgement stands.
+        guard_s: after how long the clock ends the search whatever the work; by default long after
+            that is done. What is found then may differ from run to run, and says so.
 
     Raises:
         UsageError: when the problem contradicts itself.
     """
-    began = perf_counter()
     check(problem)
     if limit < 1:
         raise UsageError(f"At least one answer has to be asked for, not {limit}.")
     wanted = frozenset(wanted)
     if not problem.levers:
-        return Found((), NONE_EXISTS, None, 0, perf_counter() - began, 0)
-    searched = _Search(Space(problem, wanted), wanted, verify, began, time_s, prove)
-    return searched.found(limit)
+        return Found((), NONE_EXISTS, None, 0, 0, 0)
+    effort = Effort(units, guard_s)
+    return _Search(Space(problem, wanted, effort), wanted, verify, prove).found(limit)
 
 
 class _Case(NamedTuple):
@@ -90,14 +93,12 @@ class _Case(NamedTuple):
 
 class _Search:
     def __init__(
-        self, space: Space, wanted: frozenset[str], verify: Verify | None, began: float,
-        time_s: float | None, prove: bool,
-    ) -> None:  # fmt: skip
+        self, space: Space, wanted: frozenset[str], verify: Verify | None, prove: bool
+    ) -> None:
         self._space = space
         self._wanted = wanted
         self._verify = verify
-        self._began = began
-        self._time_s = time_s
+        self._effort = space.effort
         self._first_share = 1.0 if prove else _FIRST_SHARE
         self._nodes = 0
         self._refused: set[tuple[int, ...]] = set()
@@ -127,12 +128,9 @@ class _Search:
             status = NONE_EXISTS if closed and best.point is None else NONE_FOUND
             least = None if status == NONE_EXISTS else min(bound, best.cost)
         return Found(
-            tuple(answers), status, least, self._nodes, perf_counter() - self._began,
-            len(self._refused),
+            tuple(answers), status, least, self._nodes, self._effort.spent, len(self._refused),
+            self._effort.cut_short,
         )  # fmt: skip
-
-    def _until(self, share: float) -> float:
-        return float("inf") if self._time_s is None else self._began + share * self._time_s
 
     def _best(self) -> tuple[Incumbent, float]:
         """The best answer, and what none costs less than."""
@@ -141,8 +139,8 @@ class _Search:
             first_answer(incumbent, case.boxes, case.region.sure)
         bound = incumbent.cost
         for case in self._cases:
-            deadline = self._until(self._first_share)
-            closed = close(incumbent, case.boxes, self._hooks(case), deadline)
+            until = self._first_share * self._effort.units
+            closed = close(incumbent, case.boxes, self._hooks(case), until)
             self._nodes += closed.nodes
             bound = min(bound, closed.bound)
         return incumbent, min(bound, incumbent.cost)
@@ -150,14 +148,13 @@ class _Search:
     def _others(self, best: Ints, count: int) -> list[Ints]:
         """Further answers, each without some lever of every one before it."""
         found = [best]
-        until, longest = self._until(_ALL_SHARE), 0.0
-        if self._time_s is not None:
-            until = max(until, perf_counter() + _OTHERS_SHARE * self._time_s)
+        effort, most = self._effort, 0
+        until = max(_ALL_SHARE * effort.units, effort.spent + _OTHERS_SHARE * effort.units)
         while len(found) <= count:
             cheapest: Incumbent | None = None
             for frozen in islice(self._freezes(found), _FREEZES_MAX):
-                began = perf_counter()
-                if began + longest > until:
+                before = effort.spent
+                if effort.is_over(until - most):
                     break
                 incumbent = Incumbent(self._space, self._wanted, self._verify, self._refused)
                 if cheapest is not None:
@@ -168,7 +165,7 @@ class _Search:
                         self._other(incumbent, case, boxes, until)
                 if incumbent.point is not None:
                     cheapest = incumbent
-                longest = max(longest, perf_counter() - began)
+                most = max(most, effort.spent - before)
             if cheapest is None or cheapest.point is None:
                 break
             found.append(cheapest.point)
@@ -179,7 +176,8 @@ class _Search:
         first_answer(incumbent, boxes, case.region.sure)
         if incumbent.point is None and not case.region.sure:
             # Quick ways look at limits alone; what the logic asks for takes a real search.
-            close(incumbent, boxes, self._hooks(case), min(until, perf_counter() + _OTHER_S))
+            until = min(until, self._effort.spent + _OTHER_UNITS)
+            close(incumbent, boxes, self._hooks(case), until)
 
     def _freezes(self, found: Sequence[Ints]) -> Iterator[frozenset[int]]:
         """Sets of levers with one of every answer's, those that cost most first."""
@@ -199,6 +197,7 @@ class _Search:
         keep: list[Flags | None] = [None] * len(boxes.lines)
         for at in frozen:
             keep[at] = boxes.lines[at].origin == self._space.axes[at].current
+        self._effort.spend(20 * len(boxes.lines), 3 * boxes.low.size)
         left = narrowed(boxes, keep)
         return None if left is None else joined(left)
 
@@ -212,6 +211,7 @@ class _Search:
         firm = [True] * len(points)
         if self._verify is not None and points:
             asked = [*settings, *(corner for own in corners for corner in own)]
+            self._effort.spend(VERIFY_CALLS + len(asked))
             said = list(self._verify(asked))
             outcomes, rest = said[: len(points)], iter(said[len(points) :])
             for at, own in enumerate(corners):

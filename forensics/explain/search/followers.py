@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -21,18 +21,28 @@ _ENDLESS = 1e15
 class Follower(NamedTuple):
     """One such feature.
 
-    Its cells are NULL and then what lies between ``cuts``; ``coefficients`` are by output.
+    Attributes:
+        model: whose feature it is.
+        name: of the feature.
+        null: whether it can be NULL, which is its first cell then.
+        cuts: between its other cells: those of the model that it can be on both sides of.
+        below: a value of the first cell, where the model takes a cut to be above it.
+        above: a value of the last cell, where the model takes a cut to be below it.
+        coefficients: by output.
     """
 
     model: int
     name: str
+    null: bool
     cuts: Floats
+    below: Floats
+    above: Floats
     coefficients: Floats
 
     @property
     def cells(self) -> int:
         """Number of cells."""
-        return len(self.cuts) + 2
+        return len(self.cuts) + 1 + self.null
 
 
 class Followers:
@@ -41,13 +51,15 @@ class Followers:
     Args:
         models: whose features they are.
         judge: which knows how they follow.
+        first: the levers' first positions, in one row.
+        last: their last.
     """
 
-    def __init__(self, models: Sequence[Model], judge: Judge) -> None:
+    def __init__(self, models: Sequence[Model], judge: Judge, first: Ints, last: Ints) -> None:
         self._models = models
         self._judge = judge
         self.all = [
-            _follower(at, model, position, name)
+            _follower(at, model, position, judge, (first, last))
             for at, model in enumerate(models)
             for position, name in enumerate(model.names)
             if name in judge.derived
@@ -64,12 +76,9 @@ class Followers:
             if follower.model != number:
                 found.append(None)
                 continue
-            ends = (
-                np.append(-np.inf, follower.cuts)
-                if model.ensemble.below
-                else np.append(follower.cuts, np.inf)
-            )
-            found.append(Side(model.names.index(follower.name), np.append(np.nan, ends)))
+            nothing = np.full(int(follower.null), np.nan)
+            ends = [nothing, follower.below, follower.cuts, follower.above]
+            found.append(Side(model.names.index(follower.name), np.concatenate(ends)))
         return found
 
     def cells(self, low: Ints, high: Ints) -> tuple[Ints, Ints]:
@@ -80,16 +89,13 @@ class Followers:
             model = self._models[follower.model]
             value = self._judge.number(follower.name, low, high)
             ends = [
-                1
-                + np.searchsorted(
-                    follower.cuts,
-                    rounded(model, np.broadcast_to(end, len(low))),
-                    side="right" if model.ensemble.below else "left",
-                )
+                follower.null + _place(model, follower.cuts, np.broadcast_to(end, len(low)))
                 for end in (value.low, value.high)
             ]
-            first[:, at] = np.where(value.null | ~value.value, 0, ends[0])
-            last[:, at] = np.where(value.value, ends[1], 0)
+            if follower.null:
+                ends[0] = np.where(value.null | ~value.value, 0, ends[0])
+                ends[1] = np.where(value.value, ends[1], 0)
+            first[:, at], last[:, at] = ends
         return first, last
 
     def linear(self, low: Ints, high: Ints, number: int, output: int) -> tuple[Floats, Floats]:
@@ -113,8 +119,16 @@ class Followers:
         return least, most
 
 
-def _follower(number: int, model: Model, position: int, name: str) -> Follower:
-    ensemble = model.ensemble
+def _place(model: Model, cuts: Floats, values: Floats) -> Ints:
+    """Between which cuts a model takes each value to be."""
+    side: Literal["left", "right"] = "right" if model.ensemble.below else "left"
+    return np.asarray(np.searchsorted(cuts, rounded(model, values), side=side))
+
+
+def _follower(
+    number: int, model: Model, position: int, judge: Judge, whole: tuple[Ints, Ints]
+) -> Follower:
+    ensemble, name = model.ensemble, model.names[position]
     mine = np.asarray(ensemble.feature) == position
     cuts = np.asarray(ensemble.threshold)[mine]
     if (np.asarray(ensemble.missing)[mine] == MISSING_IS_ZERO_OR_NAN).any():
@@ -123,4 +137,13 @@ def _follower(number: int, model: Model, position: int, name: str) -> Follower:
     coefficients = np.asarray(ensemble.coefficients)[position :: len(model.names)]
     if not len(coefficients):
         coefficients = np.zeros(len(ensemble.base))
-    return Follower(number, name, np.unique(cuts), coefficients)
+    cuts = np.unique(cuts)
+    reach = judge.number(name, *whole)
+    null = bool(np.any(reach.null) or not np.all(reach.value))
+    first, last = (int(_place(model, cuts, np.reshape(end, -1)[:1])[0])
+                   for end in (reach.low, reach.high))  # fmt: skip
+    every = np.concatenate([[-np.inf], cuts, [np.inf]])
+    # What stands for the first cell, where values below a cut go left, or for the last one.
+    below, above = every[first : first + 1], every[last + 1 : last + 2]
+    below, above = (below, above[:0]) if ensemble.below else (below[:0], above)
+    return Follower(number, name, null, cuts[first:last], below, above, coefficients)

@@ -9,11 +9,12 @@ import numpy as np
 from forensics.explain.search.arrays import Flags, Floats, Ints
 from forensics.explain.search.boxes import EPSILON, Boxes
 from forensics.explain.search.problem import Verify
-from forensics.explain.search.scenes import Box
 from forensics.explain.search.space import Space
 from forensics.explain.search.tables import Tables
 
 _AT_ONCE = 32
+#: What it takes to ask the real decision, in operations: a message to another process and back.
+VERIFY_CALLS = 400
 
 
 class Incumbent:
@@ -36,6 +37,7 @@ class Incumbent:
         self.cost = space.ceiling
         self.point: Ints | None = None
         self.refused = refused
+        self.effort = space.effort
         self._wanted = wanted
         self._verify = verify
 
@@ -82,25 +84,15 @@ class Incumbent:
             found[at] = line.cell[place]
         return found
 
-    def _judged(self, points: Ints) -> tuple[Flags, Flags]:
-        """Whether each point surely is an answer, and whether it may be one for all we know."""
-        space = self.space
-        low, high = space.margins(points)
-        _, sure = space.judge.verdict(Box(points, points, *space.scores.over(low, high, 1.0)))
-        maybe = ~sure
-        for off in (-1.0, 1.0):
-            scores = space.scores.shifted(low, high, off)
-            maybe &= space.judge.verdict(Box(points, points, *scores))[0]
-        return sure, maybe
-
     def _first_answer(self, points: Ints) -> int | None:
         """The first of some points that is an answer."""
-        sure, maybe = self._judged(points)
+        sure, maybe = self.space.judged(points)
         fresh = np.array([tuple(point) not in self.refused for point in points.tolist()])
         certain = np.flatnonzero(sure & fresh)
         first = int(certain[0]) if len(certain) else len(points)
         asked = np.flatnonzero(maybe[:first] & fresh[:first])
         if len(asked) and self._verify is not None:
+            self.effort.spend(VERIFY_CALLS + len(asked))
             said = self._verify([self.space.settings(points[at]) for at in asked])
             for at, outcome in zip(asked, said, strict=True):
                 if outcome in self._wanted:

@@ -85,6 +85,8 @@ class Judge:
         every += [*self._constraints, *self.derived.values()]
         #: Levers whose every value matters, not only on which side of a boundary it is.
         self.loose = _NONE.union(*(part.loose for part in every))
+        #: How many parts the conditions have.
+        self.size = len(self._compiled)
         #: Scores that the logic uses.
         self.scores = _NONE.union(*(part.scores for part in every))
 

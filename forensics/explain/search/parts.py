@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import replace
-from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -53,16 +52,16 @@ class _Part(NamedTuple):
     dual: Dual | None
 
 
-def close(incumbent: Incumbent, boxes: Boxes, hooks: Hooks, deadline: float) -> Closed:
-    """Looks for better answers until none is left or time is up.
+def close(incumbent: Incumbent, boxes: Boxes, hooks: Hooks, until: float) -> Closed:
+    """Looks for better answers until none is left or so much work is spent in all.
 
     The bound is the incumbent's cost where none is left.
     """
-    opened = _Opened(incumbent, hooks, deadline)
+    opened = _Opened(incumbent, hooks, until)
     heap = [_Part(0.0, 0, boxes, np.ones(len(boxes.limit)), 0, None)]
     number = 1
     while heap and heap[0].bound < incumbent.cost - EPSILON:
-        if perf_counter() > deadline:
+        if incumbent.effort.is_over(until):
             return Closed(heap[0].bound, opened.nodes)
         for child in opened.children(heapq.heappop(heap)):
             heapq.heappush(heap, child._replace(number=number))
@@ -71,16 +70,17 @@ def close(incumbent: Incumbent, boxes: Boxes, hooks: Hooks, deadline: float) -> 
 
 
 class _Opened:
-    def __init__(self, incumbent: Incumbent, hooks: Hooks, deadline: float) -> None:
+    def __init__(self, incumbent: Incumbent, hooks: Hooks, until: float) -> None:
         self.incumbent = incumbent
+        self.effort = incumbent.effort
         self.hooks = hooks
-        self.deadline = deadline
+        self.until = until
         self.nodes = 0
         self._nodes_max = _NODES_FIRST
 
     def children(self, part: _Part) -> list[_Part]:
-        """What is left of a part: nothing, smaller parts, or itself when time is up."""
-        boxes = within_budget(part.boxes, self.incumbent.cost)
+        """What is left of a part: nothing, smaller parts, or itself when work is over."""
+        boxes = within_budget(part.boxes, self.incumbent.cost, self.effort)
         if boxes is None:
             return []
         part = part._replace(boxes=self._followed(boxes))
@@ -89,11 +89,12 @@ class _Opened:
             part = part._replace(prices=self._first_prices(part.boxes))
         for turn in range(_TURNS_MAX if whole else 2):
             size = _size(part.boxes)
-            if perf_counter() > self.deadline:
+            if self.effort.is_over(self.until):
                 return [part]
             if turn > 0 and (whole or part.depth % 2 == 0):
-                boxes = merged(part.boxes, self.incumbent.cost, deadline=self.deadline)
-                boxes = None if boxes is None else within_budget(boxes, self.incumbent.cost)
+                cost = self.incumbent.cost
+                boxes = merged(part.boxes, cost, effort=self.effort, until=self.until)
+                boxes = None if boxes is None else within_budget(boxes, cost, self.effort)
                 if boxes is None:
                     return []
                 part = part._replace(boxes=boxes)
@@ -103,26 +104,26 @@ class _Opened:
             part = bounded
             if turn > 0 and _size(part.boxes) > _SHRUNK * size:
                 break
-        if perf_counter() > self.deadline:
+        if self.effort.is_over(self.until):
             return [part]
         assert part.dual is not None
         dual = part.dual
         if dual.boxes is not part.boxes:
-            dual = Dual(part.boxes, part.prices, dual)
+            dual = self._dual(part)
             _improve(dual, _ROUNDS_MORE, self.incumbent)
         part = part._replace(bound=max(part.bound, dual.bound()), dual=dual)
         return [] if self._is_beaten(part.bound) else self._explored(part, dual)
 
     def _bounded(self, part: _Part, turn: int) -> _Part | None:
         """A part with a better bound, without what cannot be cheaper; None if all of it is gone."""
-        dual = Dual(part.boxes, part.prices, part.dual)
+        dual = self._dual(part)
         rounds = _ROUNDS if part.dual is None else _ROUNDS_MORE
         if _improve(dual, rounds, self.incumbent):
             return None
         if turn == 0:
             answer_from(self.incumbent, dual)
         if turn == 1 and part.depth == 0:
-            dual.climb(self.incumbent.cost - EPSILON, _TRIALS, self.deadline)
+            dual.climb(self.incumbent.cost - EPSILON, _TRIALS, self.effort, self.until)
         now = dual.bound()
         if self._is_beaten(now):
             return None
@@ -131,8 +132,15 @@ class _Opened:
         left = without(part.boxes, dual.spare_boxes(gap), dual.spare_positions(gap))
         if left is part.boxes:
             return part
-        left = None if left is None else within_budget(joined(left), self.incumbent.cost)
+        if left is not None:
+            left = within_budget(joined(left), self.incumbent.cost, self.effort)
         return None if left is None else part._replace(boxes=left)
+
+    def _dual(self, part: _Part) -> Dual:
+        dual = Dual(part.boxes, part.prices, part.dual)
+        calls, numbers = dual.round_work
+        self.effort.spend(4 * calls, 8 * numbers)
+        return dual
 
     def _explored(self, part: _Part, dual: Dual) -> list[_Part]:
         """Goes through the boxes of a part; parts it where that does not come to an end."""
@@ -140,9 +148,7 @@ class _Opened:
         if boxes.groups * sum(boxes.sizes()) > _WORDS_MAX:
             lever, first, last = _widest(boxes)
         else:
-            outcome = explore(
-                boxes, dual, self.incumbent, self.hooks, self._nodes_max, self.deadline
-            )
+            outcome = explore(boxes, dual, self.incumbent, self.hooks, self._nodes_max, self.until)
             self.nodes += outcome.nodes
             bound = max(bound, outcome.bound)
             if self._is_beaten(bound):
@@ -189,8 +195,10 @@ def _improve(dual: Dual, rounds: int, incumbent: Incumbent) -> bool:
     """Betters the bound in so many rounds; whether it got to what the best answer costs."""
     for turn in range(rounds):
         dual.improve()
+        incumbent.effort.spend(*dual.round_work)
         if turn % 3 == 2:
             dual.reprice()
+            incumbent.effort.spend(*dual.round_work)
             if dual.bound() >= incumbent.cost - EPSILON:
                 return True
     return False

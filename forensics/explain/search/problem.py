@@ -130,16 +130,18 @@ class Found(NamedTuple):
             or of its size, whichever is more.
         lower_bound: no answer can cost less; None where nothing at all is known.
         nodes: boxes of the search space that were looked at.
-        seconds: taken.
+        units: of work that it took, see :mod:`effort`.
         refused: answers by bounds that the real decision did not confirm; none is among them.
+        cut_short: whether the clock ended the search before its work was done.
     """
 
     answers: tuple[Answer, ...]
     status: str
     lower_bound: float | None
     nodes: int
-    seconds: float
+    units: int
     refused: int
+    cut_short: bool = False
 
 
 def check(problem: Problem) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from forensics.explain.search.arrays import Floats, Ints
 from forensics.explain.search.boxes import EPSILON, Boxes, within_budget
 from forensics.explain.search.dual import Dual
+from forensics.explain.search.effort import Effort
 from forensics.explain.search.incumbent import Incumbent
 from forensics.explain.search.tables import Plane, Tables
 
@@ -30,10 +31,10 @@ def first_answer(incumbent: Incumbent, boxes: Boxes, sure: bool) -> None:
         incumbent.try_cells(tables, point[None, :])
     if not sure:
         single_moves(incumbent, boxes)
-    found = greedy(tables, point)
+    found = greedy(tables, point, incumbent.effort)
     if found is not None:
         incumbent.try_cells(tables, found[None, :])
-    left = within_budget(boxes, incumbent.cost)
+    left = within_budget(boxes, incumbent.cost, incumbent.effort)
     if left is None:
         return
     tables = tables_of(incumbent, left)
@@ -51,7 +52,7 @@ def answer_from(incumbent: Incumbent, dual: Dual) -> None:
     point = np.array(
         [line.cell[int(dual.position_costs(at).argmin())] for at, line in enumerate(boxes.lines)]
     )
-    reached = greedy(tables, point)
+    reached = greedy(tables, point, incumbent.effort)
     if reached is not None:
         incumbent.try_cells(tables, reached[None, :])
         polish(incumbent, tables, reached)
@@ -101,7 +102,10 @@ def polish(incumbent: Incumbent, tables: Tables, point: Ints) -> None:
     """Changes two levers at once to the cheapest answer, as long as it gets cheaper."""
     while tables.levers > 1 and tables.size <= _TABLES_MAX:
         before = incumbent.cost
-        found = [_cheaper(plane, point, before) for plane in tables.planes(point)]
+        incumbent.effort.spend(*tables.work(point, before))
+        found = [_cheaper(plane, point, before) for plane in tables.planes(point, before)]
+        if not found:
+            return
         cost = np.concatenate([each[0] for each in found])
         if not len(cost):
             return
@@ -120,20 +124,22 @@ def _cheaper(plane: Plane, point: Ints, below: float) -> tuple[Floats, Ints]:
     rows, columns = np.nonzero(fits)
     cost = plane.cost[rows, columns]
     if len(cost) > _CANDIDATES_A_PLANE:
-        kept = np.argpartition(cost, _CANDIDATES_A_PLANE)[:_CANDIDATES_A_PLANE]
+        # Of equals the first, as no sort in parts promises.
+        kept = np.argsort(cost, kind="stable")[:_CANDIDATES_A_PLANE]
         rows, columns, cost = rows[kept], columns[kept], cost[kept]
     points = np.repeat(point[None, :], len(rows), 0)
-    points[:, plane.lever] = rows
+    points[:, plane.lever] = plane.cells[rows]
     points[np.arange(len(rows)), plane.others[0][columns]] = plane.others[1][columns]
     return cost, points
 
 
-def greedy(tables: Tables, point: Ints) -> Ints | None:
+def greedy(tables: Tables, point: Ints, effort: Effort) -> Ints | None:
     """A point within the limits, by changing again and again what gains most for its cost.
 
     None where no change of one lever comes nearer.
     """
     for _ in range(_STEPS_MAX):
+        effort.spend(*tables.profile_work)
         excess, changes = tables.profiles(point)
         over = np.maximum(excess, 0.0)
         if not over.any():
@@ -163,4 +169,6 @@ def tables_of(incumbent: Incumbent, boxes: Boxes) -> Tables:
     cells, _, linear = incumbent.space.follow(
         current, current, boxes.limit_margin, boxes.limit_sign
     )
-    return Tables(boxes, cells[0], linear[0])
+    tables = Tables(boxes, cells[0], linear[0])
+    incumbent.effort.spend(20 + 5 * tables.levers, 3 * boxes.low.size)
+    return tables

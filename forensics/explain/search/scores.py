@@ -207,6 +207,11 @@ def _value(link: str, margin: Floats) -> Floats:
 
 
 def _margin(link: str, score: float) -> float:
+    """The margin of a score, in digits that every machine's logarithm agrees on."""
+    return float(f"{_exact_margin(link, score):.12g}")
+
+
+def _exact_margin(link: str, score: float) -> float:
     if link == "logit":
         if score <= 0.0 or score >= 1.0:
             return float("-inf") if score <= 0.0 else float("inf")

@@ -8,17 +8,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from forensics.explain.search.around import Around
-from forensics.explain.search.arrays import Flags, Floats, Ints, RangeLeast, spans
+from forensics.explain.search.arrays import Flags, Floats, Ints, RangeLeast, in_all, spans
 from forensics.explain.search.axes import Axis, axes_of, rounded, sides_of_cuts, with_cells
 from forensics.explain.search.boxes import Boxes, Line, joined, narrowed, tidied
+from forensics.explain.search.effort import Effort
 from forensics.explain.search.followers import Followers
-from forensics.explain.search.leaves import Leaves, Side, holding, only, reachable, sums
+from forensics.explain.search.leaves import Leaves, Side, only, reachable, sums
 from forensics.explain.search.logic import Judge, texts_of
 from forensics.explain.search.problem import Problem
 from forensics.explain.search.scenes import Box
 from forensics.explain.search.scores import Case, Scores
 
 _PROPAGATIONS = 4
+#: Levers that a follower may follow for its own leaves, and how many of those there may be.
+_COUPLED_MAX, _COUPLINGS_MAX = 3, 1024
+#: Above all numbers of models' trees.
+_COUPLING_TREES = 1 << 30
 
 
 class Region(NamedTuple):
@@ -38,17 +43,23 @@ class Space:
     Args:
         problem: a checked one.
         wanted: outcomes that count.
+        effort: where work is counted.
     """
 
-    def __init__(self, problem: Problem, wanted: Collection[str]) -> None:
+    def __init__(
+        self, problem: Problem, wanted: Collection[str], effort: Effort | None = None
+    ) -> None:
         self.problem = problem
+        self.effort = Effort() if effort is None else effort
         ranks = texts_of(problem)
         raw = axes_of(problem, ranks)
         self.judge = Judge(problem, wanted, raw, ranks)
         self.scores = Scores(problem.models)
         self.axes = self._settled(raw)
         self.levers = len(self.axes)
-        self.followers = Followers(problem.models, self.judge)
+        self.first = np.zeros((1, self.levers), dtype=np.int64)
+        self.last = np.array([[axis.size - 1 for axis in self.axes]], dtype=np.int64)
+        self.followers = Followers(problem.models, self.judge, self.first, self.last)
         self.leaves = [self._leaves(at) for at in range(len(problem.models))]
         #: By margin, its leaves, tree after tree.
         self._of_margin: list[Ints] = [
@@ -56,12 +67,15 @@ class Space:
             for model, output in self.scores.margins
         ]
         self._linear = [self._coefficients(*margin) for margin in self.scores.margins]
-        self.first = np.zeros((1, self.levers), dtype=np.int64)
-        self.last = np.array([[axis.size - 1 for axis in self.axes]], dtype=np.int64)
         self.current = np.array([axis.current for axis in self.axes], dtype=np.int64)
         #: More than any change costs.
         self.ceiling = float(sum(axis.cost.max() for axis in self.axes)) + 1.0
         self._reach = self._reached()
+        axes = self.levers + len(self.followers.all)
+        for model, leaves in zip(problem.models, self.leaves, strict=True):
+            nodes = len(model.ensemble.feature)
+            self.effort.spend(10 * axes + 100, 30 * nodes + 6 * len(leaves.value) * axes)
+        self.effort.spend(40 * axes + 160, 40 * sum(axis.size for axis in raw))
 
     def cases(self) -> list[Case]:
         """Boxes of margins outside of which no answer is; see :mod:`scores`."""
@@ -84,7 +98,7 @@ class Space:
                 part = slice(begins[at], begins[at + 1])
                 low[part, at], high[part, at] = ends_of[at][0][own], ends_of[at][1][own]
             scores = self.scores.over(np.repeat(ends[0], count, 0), np.repeat(ends[1], count, 0))
-            possible, _ = self.judge.verdict(Box(low, high, *scores))
+            possible, _ = self._verdict(Box(low, high, *scores))
             if possible.all():
                 break
             for at, own in enumerate(rows):
@@ -94,7 +108,7 @@ class Space:
             kept = [np.flatnonzero(flags) for flags in alive]
             first = np.array([[ends_of[at][0][own[0]] for at, own in enumerate(kept)]])
             last = np.array([[ends_of[at][1][own[-1]] for at, own in enumerate(kept)]])
-        _, sure = self.judge.verdict(Box(first, last, *self.scores.over(*ends)))
+        _, sure = self._verdict(Box(first, last, *self.scores.over(*ends)))
         keep = [flags[axis.cells] for flags, axis in zip(alive, self.axes, strict=True)]
         return Region(case, keep, bool(sure[0]))
 
@@ -121,6 +135,7 @@ class Space:
             moved += np.where(about == margin, sign * fixed, 0.0)
         axes = self.levers + len(self.followers.all)
         if parts:
+            parts += self._couplings(int(about[0]))
             keys = np.concatenate(
                 [margin.astype(np.int64) << 32 | leaves.tree for margin, leaves in parts]
             )
@@ -144,8 +159,50 @@ class Space:
                 followed, np.arange(len(margins)), np.arange(len(margins)),
             )
         )  # fmt: skip
+        self.effort.spend(75 + 25 * axes, 3 * len(value) * axes)
         found = None if found is None else narrowed(found, region.keep)
         return None if found is None else joined(found)
+
+    def _couplings(self, margin: int) -> list[tuple[Ints, Leaves]]:
+        """For each follower a tree of leaves that add nothing and say where it is.
+
+        With them it costs something to have a follower in a cell: what its levers cost there.
+        """
+        ends = [spans(axis.cells) for axis in self.axes]
+        found = []
+        for at, follower in enumerate(self.followers.all):
+            levers = sorted(self.judge.derived[follower.name].levers)
+            if follower.cells == 1 or not 0 < len(levers) <= _COUPLED_MAX:
+                continue
+            axis = self.levers + at
+            low = np.zeros((1, self.levers + len(self.followers.all)), dtype=np.int32)
+            high = low.copy()
+            high[0] = [len(starts) - 1 for starts, _ in ends] + [
+                each.cells - 1 for each in self.followers.all
+            ]
+            while True:
+                first, last = (
+                    np.stack([ends[lever][side][own[:, lever]] for lever in range(self.levers)], 1)
+                    for side, own in enumerate((low, high))
+                )
+                self._spend_on_followers(len(low))
+                begin, end = self.followers.cells(first, last)
+                low[:, axis], high[:, axis] = begin[:, at], end[:, at]
+                width = (high - low)[:, levers]
+                wide = np.flatnonzero((begin[:, at] < end[:, at]) & (width > 0).any(axis=1))
+                if not len(wide) or len(low) + len(wide) > _COUPLINGS_MAX:
+                    break
+                # Halved along the lever of which it has most cells.
+                lever = np.array(levers)[width[wide].argmax(axis=1)]
+                middle = (low[wide, lever] + high[wide, lever]) // 2
+                more_low, more_high = low[wide].copy(), high[wide].copy()
+                more_low[np.arange(len(wide)), lever] = middle + 1
+                high[wide, lever] = middle
+                low, high = np.concatenate([low, more_low]), np.concatenate([high, more_high])
+            tree = np.full(len(low), _COUPLING_TREES + at, dtype=np.int32)
+            leaves = Leaves(tree, tree, np.zeros(len(low)), low, high, np.zeros(0))
+            found.append((np.full(len(low), margin), leaves))
+        return found
 
     def possible(self, about: Ints, sign: Floats) -> Callable[[Ints, Ints, Floats], Flags]:
         """A function that tells which boxes may hold an answer.
@@ -167,7 +224,7 @@ class Space:
                     below[:, margin] = np.maximum(below[:, margin], least[:, at])
                 else:
                     above[:, margin] = np.minimum(above[:, margin], -least[:, at])
-            may, _ = self.judge.verdict(Box(low, high, *self.scores.over(below, above, 1e-3)))
+            may, _ = self._verdict(Box(low, high, *self.scores.over(below, above, 1e-3)))
             return may
 
         return ask
@@ -183,6 +240,7 @@ class Space:
             around: what the boxes have in common, where that is known.
         """
         high = low if high is None else high
+        self._spend_on_followers(len(low))
         first, last = self.followers.cells(low, high)
         first = np.concatenate([self._cells(low), first], axis=1)
         last = np.concatenate([self._cells(high), last], axis=1)
@@ -198,8 +256,11 @@ class Space:
                     bottom, top = self._linear_ends(part, lever, low[:, lever], high[:, lever])
                     below, above = below + bottom, above + top
             if around is None:
-                bottom, top = sums(leaves, self._of_margin[at], first, last)
+                mine = self._of_margin[at]
+                self.effort.spend(20 + 8 * first.shape[1], len(mine) * (first.shape[1] + len(low)))
+                bottom, top = sums(leaves, mine, first, last)
             else:
+                self.effort.spend(20, 3 * around.size(at) * len(low))
                 bottom, top = around.sums(at, first, last)
             least[:, at], most[:, at] = below + bottom, above + top
         return least, most
@@ -217,13 +278,14 @@ class Space:
     def around(self, point: Ints, levers: Sequence[int]) -> Around:
         """What boxes have in common that differ from a point in some levers alone."""
         cells = self._cells(point[None, :])[0]
+        others = [lever for lever in range(self.levers) if lever not in levers]
         found = []
         for at, (model, _) in enumerate(self.scores.margins):
-            leaves, mine = self.leaves[model], self._of_margin[at]
-            for lever in range(self.levers):
-                if lever not in levers:
-                    mine = holding(leaves, mine, lever, cells[lever], cells[lever])
-            found.append(only(leaves, mine))
+            mine = self._of_margin[at]
+            leaves = only(self.leaves[model], mine)
+            self.effort.spend(120 + 16 * len(levers), len(mine) * (self.levers + 4))
+            inside = (leaves.low <= self._wide(cells)) & (self._wide(cells) <= leaves.high)
+            found.append(only(leaves, in_all(inside[:, others])))
         axes = [*levers, *range(self.levers, self.levers + len(self.followers.all))]
         return Around(
             found,
@@ -235,10 +297,26 @@ class Space:
     def sure(self, low: Ints, high: Ints, around: Around | None = None) -> Flags:
         """Whether all of each box surely is answers."""
         margins = self.margins(low, high, around)
-        return self.judge.verdict(Box(low, high, *self.scores.over(*margins, 1.0)))[1]
+        return self._verdict(Box(low, high, *self.scores.over(*margins, 1.0)))[1]
+
+    def judged(self, points: Ints) -> tuple[Flags, Flags]:
+        """Whether each point surely is an answer, and whether it may be one for all we know."""
+        low, high = self.margins(points)
+        _, sure = self._verdict(Box(points, points, *self.scores.over(low, high, 1.0)))
+        maybe = ~sure
+        for off in (-1.0, 1.0):
+            scores = self.scores.shifted(low, high, off)
+            maybe &= self._verdict(Box(points, points, *scores))[0]
+        return sure, maybe
+
+    def _verdict(self, box: Box) -> tuple[Flags, Flags]:
+        """What the logic says of boxes."""
+        self.effort.spend(4 + 3 * self.judge.size, 4 * self.judge.size * len(box.low))
+        return self.judge.verdict(box)
 
     def follow(self, low: Ints, high: Ints, about: Ints, sign: Floats) -> tuple[Ints, Ints, Floats]:
         """For boxes, the first and last cell of each follower, and by limit their linear parts."""
+        self._spend_on_followers(len(low))
         linear = np.zeros((len(low), len(about)))
         for at, margin in enumerate(about):
             below, above = self.followers.linear(low, high, *self.scores.margins[margin])
@@ -258,6 +336,14 @@ class Space:
         return float(
             sum(axis.cost[position] for axis, position in zip(self.axes, point, strict=True))
         )
+
+    def _wide(self, cells: Ints) -> Ints:
+        """Cells of levers as cells of all axes."""
+        return np.append(cells, np.zeros(len(self.followers.all), dtype=cells.dtype))
+
+    def _spend_on_followers(self, boxes: int) -> None:
+        if self.followers:
+            self.effort.spend(60 * len(self.followers.all), 120 * len(self.followers.all) * boxes)
 
     def _settled(self, raw: Sequence[Axis]) -> list[Axis]:
         loose = set(self.judge.loose)

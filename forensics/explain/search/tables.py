@@ -13,24 +13,52 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Floats, Ints, added, counted, in_all
+from forensics.explain.search.arrays import Floats, Ints, added, counted, in_all, spans
 from forensics.explain.search.boxes import Boxes
 
 
 class Plane(NamedTuple):
-    """One lever against all later ones.
+    """One lever against some others.
 
     Attributes:
         lever: whose cells are the rows.
-        excess: by limit, row and column, how far above the limit the point would be.
+        cells: of the lever, by row.
+        excess: by limit that is finite, row and column, how far above the limit the point would be.
         cost: by row and column, infinite where a column is no cell.
         others: by column, the other lever, and its cell.
     """
 
     lever: int
+    cells: Ints
     excess: Floats
     cost: Floats
     others: tuple[Ints, Ints]
+
+
+class _Layout(NamedTuple):
+    """Which cells of which levers are painted, and where.
+
+    Levers stand in an order of their own, and each has a window of its cells, with one place more.
+
+    Attributes:
+        rows: levers that are painted against all those after them, in order.
+        base: by row lever, where its table begins.
+        first: by lever, the first cell of its window.
+        cells: by lever, how many there are.
+        width: by lever, places of all levers after it.
+        begin: by lever, where its window begins among all places.
+        places: of the whole row of cells, all levers' windows in order.
+        size: numbers in all tables.
+    """
+
+    rows: Ints
+    base: Ints
+    first: Ints
+    cells: Ints
+    width: Ints
+    begin: Ints
+    places: Ints
+    size: int
 
 
 class Tables:
@@ -80,9 +108,6 @@ class Tables:
         self._at = np.full(self.levers, -1, dtype=np.int32)
         self._off = np.zeros(self._low.shape, dtype=np.bool_)
         self._count = np.zeros(len(self._low), dtype=np.int64)
-        self._width = widths.sum() - self._begin - widths
-        self._base = np.concatenate([[0], np.cumsum(widths * self._width)])
-        self._column = self._begin[None, :] - (self._begin + widths)[:, None]
         self._values = [
             (boxes.limit_sign[at] * boxes.value * boxes.of_limit(at))[on]
             for at in range(len(boxes.limit_sign))
@@ -91,7 +116,8 @@ class Tables:
     @property
     def size(self) -> int:
         """Numbers that all tables of pairs have together."""
-        return int(self._base[-1])
+        widths = self.sizes + 1
+        return int((widths * (widths.sum() - self._begin - widths)).sum())
 
     def cost(self, point: Ints) -> float:
         """What a point costs."""
@@ -131,25 +157,88 @@ class Tables:
             here[at] = values[count == 0].sum() - self._limit[at]
         return here + self._linear_at(point), changes
 
-    def planes(self, point: Ints) -> Iterator[Plane]:
-        """The tables of all pairs of levers, from one point."""
+    @property
+    def profile_work(self) -> tuple[int, int]:
+        """Operations of :meth:`profiles`, and the numbers that they handle."""
+        limits = len(self._values)
+        numbers = len(self._box1) * (3 + 2 * limits) + len(self._low) * (2 + limits)
+        return 40 + 12 * limits, numbers + 4 * len(self.lever) * limits
+
+    def work(self, point: Ints, below: float) -> tuple[int, int]:
+        """Operations of all :meth:`planes`, and the numbers that they handle."""
+        layout, limits = self._layout(point, below), int(np.isfinite(self._limit).sum())
+        calls, numbers = self.profile_work
+        painted = 14 * len(self._pairs[0]) * limits
+        calls += 60 * limits + len(layout.rows) * (10 * limits + 10)
+        return calls, numbers + painted + layout.size * (3 * limits + 3)
+
+    def planes(self, point: Ints, below: float = np.inf) -> Iterator[Plane]:
+        """The tables of pairs of levers, from one point.
+
+        Args:
+            point: where all other levers stay.
+            below: what a change has to cost less than; cells and pairs that cannot are left out.
+        """
         here, changes = self.profiles(point)
-        tables = [self._paint(values) for values in self._values]
+        layout = self._layout(point, below)
+        if not len(layout.rows):
+            return
+        limits = np.flatnonzero(np.isfinite(self._limit))
+        tables = [self._paint(self._values[limit], layout) for limit in limits]
         extra = self.costs - self.cost_by_place(point)
         cost_here = self.cost(point)
-        for lever in range(self.levers - 1):
-            rows, width, begin = self.sizes[lever], self._width[lever], self._base[lever]
-            after = slice(len(self.lever) - width, None)
-            own = slice(self._begin[lever], self._begin[lever] + rows)
+        for lever, base in zip(layout.rows, layout.base, strict=True):
+            rows, width = int(layout.cells[lever]), int(layout.width[lever])
+            after = layout.places[len(layout.places) - width :]
+            own = self._begin[lever] + layout.first[lever] + np.arange(rows)
             excess = np.empty((len(tables), rows, width))
-            for limit, table in enumerate(tables):
-                block = table[begin : begin + (rows + 1) * width].reshape(rows + 1, width)[:rows]
-                np.cumsum(block, axis=0, out=excess[limit])
-                np.cumsum(excess[limit], axis=1, out=excess[limit])
-                excess[limit] += changes[limit, after] + here[limit]
-                excess[limit] += changes[limit, own][:, None]
+            for at, (limit, table) in enumerate(zip(limits, tables, strict=True)):
+                block = table[base : base + (rows + 1) * width].reshape(rows + 1, width)[:rows]
+                np.cumsum(block, axis=0, out=excess[at])
+                np.cumsum(excess[at], axis=1, out=excess[at])
+                excess[at] += changes[limit, after] + here[limit]
+                excess[at] += changes[limit, own][:, None]
             cost = extra[own][:, None] + (extra[after] + cost_here)
-            yield Plane(lever, excess, cost, (self.lever[after], self.cell[after]))
+            yield Plane(
+                int(lever), self.cell[own], excess, cost, (self.lever[after], self.cell[after])
+            )
+
+    def _layout(self, point: Ints, below: float) -> _Layout:
+        """Which cells of which pairs could make a point cost less than ``below``."""
+        own = self.costs[self._begin + point]
+        least = np.minimum.reduceat(self.costs, self._begin)
+        gain = own - least
+        spare = below - float(own.sum())
+        order = np.argsort(-gain, kind="stable")
+        # Of the levers that a lever may be paired with, the one that can give back most.
+        most = np.full(self.levers, gain[order[0]])
+        most[order[0]] = gain[order[1]]
+        useful = self.costs < (spare + own + most)[self.lever]
+        useful &= np.isfinite(self.costs)
+        place = np.flatnonzero(useful)
+        lever = self.lever[place]
+        count = np.zeros(self.levers, dtype=np.int64)
+        first = np.zeros(self.levers, dtype=np.int64)
+        if len(place):
+            begin, end = spans(lever)
+            first[lever[begin]] = self.cell[place[begin]]
+            count[lever[begin]] = self.cell[place[end]] - self.cell[place[begin]] + 1
+        widths = count + 1
+        behind = np.cumsum(widths[order])
+        width = np.empty(self.levers, dtype=np.int64)
+        width[order] = behind[-1] - behind
+        begins = np.empty(self.levers, dtype=np.int64)
+        begins[order] = behind - widths[order]
+        gains = gain[order]
+        rows = order[:-1][(spare + gains[:-1] + gains[1:] > 0) & (count[order[:-1]] > 0)]
+        numbers = (count[rows] + 1) * width[rows]
+        base = np.cumsum(numbers) - numbers
+        which, within = counted(widths[order])
+        places = (self._begin + first)[order][which] + within
+        # The place after each window is no cell, whatever is there in the whole row.
+        places = np.where(within == count[order][which], self._begin[order][which]
+                          + self.sizes[order][which], places)  # fmt: skip
+        return _Layout(rows, base, first, count, width, begins, places, int(numbers.sum()))
 
     def _linear_at(self, point: Ints) -> Floats:
         return np.asarray(self._linear[:, self._begin + point].sum(axis=1))
@@ -165,22 +254,37 @@ class Tables:
         self._at[:] = point
 
     @cached_property
-    def _pairs(self) -> tuple[Ints, Ints, Ints]:
-        return _pairs(self._box1, self._axis1, len(self._low))
+    def _pairs(self) -> tuple[Ints, Ints]:
+        return _pairs(self._box1, len(self._low))
 
-    def _paint(self, values: Floats) -> Floats:
+    def _paint(self, values: Floats, layout: _Layout) -> Floats:
         """The corners of (in_i - here_i) * (in_j - here_j) * value for all pairs of levers."""
-        box, i, j = self._pairs
-        off_i, off_j = self._off[box, i], self._off[box, j]
-        matters = self._count[box] - off_i - off_j == 0
-        box, i, j = box[matters], i[matters], j[matters]
-        here_i, here_j = ~off_i[matters], ~off_j[matters]
-        value, width = values[box], self._width[i]
-        corner = self._base[i] + self._column[i, j]
-        low_i, end_i = self._low[box, i] * width, self._end[box, i] * width
-        low_j, end_j = self._low[box, j], self._end[box, j]
+        box1, axis1 = self._box1, self._axis1
+        size = layout.cells[axis1]
+        low1 = np.clip(self._low1 - self._begin[axis1] - layout.first[axis1], 0, size)
+        end1 = np.clip(self._end1 - self._begin[axis1] - layout.first[axis1], 0, size)
+        off1 = self._off[box1, axis1]
+        # Where moving the lever changes nothing for the box there is nothing to paint.
+        moves = np.where(off1, low1 < end1, (low1 > 0) | (end1 < size)) & (size > 0)
+        base = np.full(self.levers, -1)
+        base[layout.rows] = layout.base
+        left, right = self._pairs
+        real = moves[left] & moves[right]
+        left, right = left[real], right[real]
+        # The rows are those of the lever that comes first.
+        swapped = layout.begin[axis1[left]] > layout.begin[axis1[right]]
+        left, right = np.where(swapped, right, left), np.where(swapped, left, right)
+        matters = self._count[box1[left]] - off1[left] - off1[right] == 0
+        matters &= base[axis1[left]] >= 0
+        left, right = left[matters], right[matters]
+        i, j = axis1[left], axis1[right]
+        here_i, here_j = ~off1[left], ~off1[right]
+        value, width = values[box1[left]], layout.width[i]
+        corner = base[i] + layout.begin[j] - (layout.begin[i] + layout.cells[i] + 1)
+        low_i, end_i = low1[left] * width, end1[left] * width
+        low_j, end_j = low1[right], end1[right]
         a, b, both = here_i, here_j, here_i & here_j
-        end = self.sizes[j]
+        end = layout.cells[j]
         places = [
             corner + low_i + low_j, corner + end_i + end_j, corner + low_i + end_j,
             corner + end_i + low_j,
@@ -196,14 +300,13 @@ class Tables:
             value[b], -value[b],
             value[both], -value[both],
         ]  # fmt: skip
-        return added(np.concatenate(places), np.concatenate(amounts), self._base[-1])
+        return added(np.concatenate(places), np.concatenate(amounts), layout.size)
 
 
-def _pairs(box: Ints, axis: Ints, boxes: int) -> tuple[Ints, Ints, Ints]:
-    """Every box with every two of its bounded axes, the smaller first."""
+def _pairs(box: Ints, boxes: int) -> tuple[Ints, Ints]:
+    """Every two bounded axes of the same box, as places in the list of all, the smaller first."""
     counts = np.bincount(box, minlength=boxes)
     left, right = counted(counts[box])
     right = right + (np.cumsum(counts) - counts)[box[left]]
-    smaller = axis[left] < axis[right]
-    left, right = left[smaller], right[smaller]
-    return box[left], axis[left], axis[right]
+    smaller = left < right
+    return left[smaller], right[smaller]

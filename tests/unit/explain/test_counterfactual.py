@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forensics.errors import UsageError
-from forensics.explain.counterfactual import search_changes
+from forensics.explain.counterfactual import search_changes, statement_of
 from forensics.explain.problems import SPARSITY
+from forensics.explain.search.problem import Answer, Found
 from forensics.records.decision import Decision
 from forensics.records.replay import Counterfactual, CounterfactualChange, CounterfactualSearch
 from forensics.replay.session import ReplaySession
@@ -187,6 +188,17 @@ def test_what_the_search_proved_is_said(
     assert search.status == status
     assert search.statement.startswith("proven")
     assert bool(search.found) == (status == "optimal")
+
+
+def test_a_clock_that_ended_the_search_is_told_of() -> None:
+    answer = Answer({"x": 1.0}, {}, "APPROVE", 2.0)
+    for found, words in (
+        (Found((answer,), "gap", 1.0, 9, 9, 0), "not proven in the time given: a change at 50% of"),
+        (Found((answer,), "gap", 1.0, 9, 9, 0, True), "before the clock ended the search"),
+        (Found((), "none_found", 1.0, 9, 9, 0), "none was found in the time given"),
+        (Found((), "none_found", 1.0, 9, 9, 0, True), "another run need not repeat"),
+    ):
+        assert words in statement_of(found)
 
 
 def test_constraints_hold_for_every_answer_and_its_ranges(service: Any) -> None:

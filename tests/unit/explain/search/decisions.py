@@ -294,6 +294,40 @@ def random_decision(seed: int, *, long: bool = False) -> Written:
     return _Maker(random.Random(seed), long).decision()
 
 
+def forest(seed: int) -> Written:
+    """Sixty trees over five levers, one of them a text, with a ratio and a constraint."""
+    rng = random.Random(seed)
+    names = ["a", "b", "c", "d", "purpose", "ratio"]
+
+    def tree(depth: int) -> Tree:
+        if depth == 0:
+            return round(rng.gauss(0, 0.3), 3)
+        feature = rng.randrange(len(names))
+        found: dict[str, Any] = {"feature": feature}
+        if names[feature] == "purpose":
+            found["set"] = rng.sample(range(4), 2)
+        else:
+            found["threshold"] = round(rng.uniform(0, 2 if feature == 5 else 10), 1) + 0.05
+        return {**found, "left": tree(depth - 1), "right": tree(depth - 1)}
+
+    values = {name: round(rng.uniform(0, 10), 1) for name in "abcd"}
+    row = [*values.values(), 0.0, values["a"] / (1 + values["b"])]
+    codes = {"purpose": {text: float(at) for at, text in enumerate(_TEXTS)}}
+    trees = ensemble([tree(4) for _ in range(60)], dtype="d")
+    return Written(
+        {**values, "purpose": "car"},
+        (
+            *(Lever(name, 0, 0.1, 100, 1) for name in "abcd"),
+            Lever("purpose", categories=_TEXTS, weight=2.0),
+        ),
+        (Model(trees, tuple(names), row, link="logit", codes=codes),),
+        (("score > 0.05 AND purpose <> 'trip'", "DECLINE"), (None, "APPROVE")),
+        derived={"ratio": "a / (1 + b)"},
+        constraints=("c + d <= 15",),
+        sparsity=0.01,
+    )
+
+
 class _Maker:
     def __init__(self, rng: random.Random, long: bool) -> None:
         self.rng = rng

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from decisions import random_decision
+from decisions import Tree, Written, ensemble, random_decision
 
+from forensics.explain.search import space as space_module
 from forensics.explain.search.arrays import Flags, Floats, Ints
 from forensics.explain.search.boxes import (
     Boxes,
@@ -20,6 +21,8 @@ from forensics.explain.search.boxes import (
     within_budget,
 )
 from forensics.explain.search.dual import Dual
+from forensics.explain.search.effort import Effort
+from forensics.explain.search.problem import Lever, Model
 from forensics.explain.search.quick import greedy
 from forensics.explain.search.space import Space
 from forensics.explain.search.tables import Tables
@@ -142,7 +145,7 @@ def test_a_budget_leaves_out_nothing_that_is_cheaper(problems: list[Boxes]) -> N
         for below in (best, best + 1e-6, best + 1.0, float(every.cost.max()) + 1.0):
             if not np.isfinite(below):
                 continue
-            left = within_budget(boxes, below)
+            left = within_budget(boxes, below, Effort())
             found = np.inf if left is None else _every(left).least(left)
             if best < below - 1e-9:
                 assert found == pytest.approx(best)
@@ -170,7 +173,7 @@ def test_the_bound_is_one_and_gets_no_worse(problems: list[Boxes]) -> None:
                 dual.reprice()
                 assert dual.bound() >= before - 1e-9
                 before = dual.bound()
-        dual.climb(np.inf, 20, np.inf)
+        dual.climb(np.inf, 20, Effort(), np.inf)
         assert before - 1e-9 <= dual.bound() <= best + 1e-7
         exact += dual.bound() >= min(best, 1e6) - 1e-6
     assert exact
@@ -244,18 +247,117 @@ def test_tables_hold_the_sums_of_all_changes_of_two_levers(problems: list[Boxes]
             for plane in tables.planes(point):
                 for row, column in np.argwhere(np.isfinite(plane.cost))[::7]:
                     moved = point.copy()
-                    moved[plane.lever] = row
+                    moved[plane.lever] = plane.cells[row]
                     moved[plane.others[0][column]] = plane.others[1][column]
                     key = tuple(moved)
                     assert plane.excess[:, row, column] == pytest.approx(excess[key], abs=1e-9)
                     assert plane.cost[row, column] == pytest.approx(cost[key])
 
 
+def test_tables_below_a_cost_leave_out_nothing_that_is_cheaper(problems: list[Boxes]) -> None:
+    rng = np.random.default_rng(4)
+    nothing = np.zeros(0, dtype=np.int64)
+    left_out = 0
+    for boxes in problems:
+        every = _every(boxes)
+        tables = Tables(boxes, nothing, np.zeros(len(boxes.limit)))
+        for at in rng.integers(0, len(every.points), 4):
+            point = every.points[at]
+            whole = _changes(tables, point, np.inf)
+            for below in (*rng.choice(every.cost, 3), tables.cost(point), every.cost.min()):
+                some = _changes(tables, point, float(below))
+                cheaper = {key for key, (cost, _) in whole.items() if cost < below - 1e-9}
+                assert cheaper <= some.keys() <= whole.keys()
+                for key, (cost, excess) in some.items():
+                    assert cost == pytest.approx(whole[key][0])
+                    assert excess == pytest.approx(whole[key][1], abs=1e-9)
+                left_out += len(whole) - len(some)
+    assert left_out
+
+
+def _changes(
+    tables: Tables, point: Ints, below: float
+) -> dict[tuple[int, ...], tuple[float, Floats]]:
+    """By point, what all changes of two levers cost, and their excess."""
+    found = {}
+    for plane in tables.planes(point, below):
+        for row, column in np.argwhere(np.isfinite(plane.cost)):
+            moved = point.copy()
+            moved[plane.lever] = plane.cells[row]
+            moved[plane.others[0][column]] = plane.others[1][column]
+            cost = float(plane.cost[row, column])
+            found[tuple(moved.tolist())] = cost, plane.excess[:, row, column]
+    return found
+
+
+def test_where_a_follower_is_costs_what_its_levers_cost_there(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ratio has to come down to half, which takes 11 of ``b``; nothing else counts."""
+    trees: list[Tree] = [
+        {"feature": 2, "threshold": at + 0.05, "left": 0.0, "right": 1.0} for at in range(1, 40)
+    ]
+    written = Written(
+        {"a": 40.0, "b": 0.0},
+        (Lever("a", 0, 0.1, 400, 1), Lever("b", 0, 0.1, 400, 1)),
+        (Model(ensemble(trees, dtype="d"), ("a", "b", "ratio"), (40.0, 0.0, 40.0)),),
+        (("score > 18.5", "DECLINE"), (None, "APPROVE")),
+        derived={"ratio": "a / (1 + b * 0.1)"},
+    )
+    bounds = []
+    for coupled in (space_module._COUPLED_MAX, 0):
+        monkeypatch.setattr(space_module, "_COUPLED_MAX", coupled)
+        space = Space(written.problem(connection), {"APPROVE"})
+        (region,) = [space.region(case) for case in space.cases()]
+        assert region is not None
+        boxes = space.boxes(region)
+        boxes = None if boxes is None else within_budget(boxes, 11.5, Effort())
+        assert boxes is not None
+        dual = Dual(boxes, np.ones(len(boxes.limit)))
+        for _ in range(30):
+            dual.improve()
+            dual.reprice()
+        bounds.append(dual.bound())
+    assert 5.0 < bounds[0] <= 11.0
+    assert bounds[1] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_leaves_of_followers_hold_every_point_where_its_follower_is(connection: Connection) -> None:
+    seen = 0
+    for seed in range(150):
+        written = random_decision(seed)
+        if not written.derived or not written.levers:
+            continue
+        space = Space(written.problem(connection), {"APPROVE"})
+        for case in space.cases():
+            region = space.region(case)
+            boxes = None if region is None else space.boxes(region)
+            if boxes is None or not boxes.groups:
+                continue
+            positions = itertools.product(*(line.origin for line in boxes.lines))
+            points = np.array(list(itertools.islice(positions, 500)))
+            places, last = space.followers.cells(points, points)
+            points, places = (
+                points[(places == last).all(axis=1)],
+                places[(places == last).all(axis=1)],
+            )
+            cells = [
+                line.cell[np.searchsorted(line.origin, points[:, at])]
+                for at, line in enumerate(boxes.lines)
+            ]
+            everything = np.concatenate([np.stack(cells, axis=1), places], axis=1)
+            inside = (boxes.low <= everything[:, None]) & (everything[:, None] <= boxes.high)
+            held = np.add.reduceat(inside.all(axis=2), boxes.start(), axis=1)
+            assert (held == 1).all()
+            seen += 1
+    assert seen > 5
+
+
 def test_greedy_ends_within_the_limits_or_nowhere(problems: list[Boxes]) -> None:
     reached = 0
     for boxes in problems:
         tables = Tables(boxes, np.zeros(0, dtype=np.int64), np.zeros(len(boxes.limit)))
-        found = greedy(tables, tables.cheapest())
+        found = greedy(tables, tables.cheapest(), Effort())
         if found is not None:
             assert (tables.excess(found) <= 1e-9).all()
             reached += 1

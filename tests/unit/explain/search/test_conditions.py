@@ -102,7 +102,7 @@ def test_the_nearest_point_where_a_condition_holds_is_found(
     written = _written(condition)
     cheapest = written.cheapest({"YES"}, connection)
     found = search(
-        written.problem(connection), wanted={"YES"}, time_s=None,
+        written.problem(connection), wanted={"YES"}, units=None,
         verify=written.verifier(connection),
     )  # fmt: skip
     assert (found.answers[0].cost if found.answers else None) == cheapest
@@ -168,7 +168,7 @@ def test_values_that_are_not_numbers_at_all_are_left_to_the_real_decision(
 ) -> None:
     written = _written("y > w")._replace(values={"x": None, "y": 0.0, "z": None, "w": float("nan")})
     found = search(
-        written.problem(connection), wanted={"NO"}, time_s=None,
+        written.problem(connection), wanted={"NO"}, units=None,
         verify=written.verifier(connection),
     )  # fmt: skip
     assert found.answers[0].changes == {}
@@ -183,7 +183,7 @@ def test_a_lever_that_is_not_a_number_at_all_is_one_once_it_is_set(connection: C
     )
     for wanted, changes in (("HIGH", {}), ("LOW", {"x": 0.0})):
         found = search(
-            written.problem(connection), wanted={wanted}, time_s=None,
+            written.problem(connection), wanted={wanted}, units=None,
             verify=written.verifier(connection),
         )  # fmt: skip
         assert found.status == "optimal"

@@ -20,7 +20,7 @@ from forensics.lake.sql import Connection
 
 
 def _asked(written: Written, wanted: set[str], connection: Connection, **options: Any) -> Found:
-    options = {"time_s": None, "verify": written.verifier(connection), **options}
+    options = {"units": None, "verify": written.verifier(connection), **options}
     return search(written.problem(connection), wanted=wanted, **options)
 
 
@@ -183,7 +183,7 @@ def test_without_time_the_answer_is_a_good_one_with_its_gap(connection: Connecti
     for seed in seeds:
         written = random_decision(seed, long=True)
         exact = _asked(written, {"APPROVE"}, connection, limit=1)
-        hasty = _asked(written, {"APPROVE"}, connection, limit=1, time_s=0.0)
+        hasty = _asked(written, {"APPROVE"}, connection, limit=1, units=0)
         if not hasty.answers:
             assert hasty.status in ("none_found", "none_exists")
             continue

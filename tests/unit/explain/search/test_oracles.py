@@ -103,7 +103,7 @@ def test_answers_flip_the_decision_when_xgboost_is_asked(booster: xgb.Booster) -
             scores = booster.inplace_predict(asked.astype("f4"))
             return ["DECLINE" if score >= 0.5 else "APPROVE" for score in scores]
 
-        found = search(problem, wanted=_WANTED, time_s=5.0, verify=verify)
+        found = search(problem, wanted=_WANTED, units=5_000_000, verify=verify)
         assert found.status == "optimal"
         assert found.refused == 0
         for answer in found.answers:
@@ -127,7 +127,7 @@ def test_three_levers_are_as_good_as_trying_every_value(booster: xgb.Booster) ->
         asked[:, at] = points
         margin = booster.inplace_predict(asked.astype("f4"), predict_type="margin")
         costs = np.abs(points - row[at]).sum(axis=1)[margin < -1e-5]
-        found = search(problem, wanted=_WANTED, time_s=None)
+        found = search(problem, wanted=_WANTED, units=None)
         assert bool(found.answers) == bool(len(costs))
         if len(costs):
             assert found.answers[0].cost == pytest.approx(costs.min(), abs=1e-9)
@@ -146,7 +146,7 @@ def test_the_optimum_is_the_one_that_cp_sat_proves(booster: xgb.Booster) -> None
         assert region is not None
         boxes = space.boxes(region)
         assert boxes is not None
-        found = search(problem, wanted=_WANTED, time_s=None)
+        found = search(problem, wanted=_WANTED, units=None)
         assert found.answers[0].cost == pytest.approx(_cp_sat(boxes), abs=1e-5)
 
 
