@@ -69,7 +69,11 @@ def _build(root: Path, evidence: Path, scale: int) -> None:
     store = ArtifactStore(root)
     for artifact in sorted((evidence / "artifacts").iterdir()):
         store.put(artifact.read_bytes())
-    files = [*sorted(evidence.glob("decisions*")), *(evidence / f"{n}.jsonl" for n in _RECORDS)]
+    files = [
+        *sorted(evidence.glob("decisions*")),
+        *(evidence / f"{name}.jsonl" for name in _RECORDS),
+        *sorted((evidence / "lineage").glob("*.jsonl")),
+    ]
     for file in files:
         source = open_source(file)
         with diagnostics.Progress(f"ingest {file.name}", source.total) as progress:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from forensics.ingest.interface import Options
     from forensics.ingest.run import Report
 
-_FORMATS = ("auto", "jsonl", "parquet", "artifact")
+_FORMATS = ("auto", "jsonl", "parquet", "openlineage", "artifact")
 
 
 @click.command("ingest")
@@ -28,8 +28,9 @@ _FORMATS = ("auto", "jsonl", "parquet", "artifact")
     type=click.Choice(_FORMATS),
     default="auto",
     show_default=True,
-    help="What the files are; told by their first bytes if auto. An artifact is a model, rule set "
-    "or configuration, kept by its SHA-256.",
+    help="What the files are; told by their first bytes if auto. jsonl: one record a line, "
+    "whatever the first bytes look like. openlineage: every record is an event. An artifact is a "
+    "model, rule set or configuration, kept by its SHA-256.",
 )
 @click.option(
     "--map",
@@ -73,11 +74,12 @@ def command(
     lake: Path | None,
     as_json: bool,
 ) -> None:
-    """Take records into the lake: decisions, changes, overrides and outcome labels.
+    """Take records into the lake: decisions, changes, overrides, outcome labels, lineage events.
 
-    FILES are JSON lines (plain, gzip or zstd; - is standard input) or Parquet. What is in the lake
-    already is not taken twice. A line that cannot be taken goes to quarantine with the reason and
-    its bytes, and the rest lands; the exit status is then 4.
+    FILES are JSON (a record a line, an array, or one record after the other; plain, gzip or zstd; -
+    is standard input) or Parquet. OpenLineage events may stand among other records. What is in the
+    lake already is not taken twice. A record that cannot be taken goes to quarantine with the
+    reason and its bytes, and the rest lands; the exit status is then 4.
     """
     root = lake_path(lake)
     options = _options(paths, constants)
@@ -199,14 +201,22 @@ def _ingest(
                 f"{report.already_present:,} records of {source.name} are in the lake already and "
                 "stay as they were first read; another --map or --set does not change them."
             )
-        nothing = not report.landed_total and not report.already_present
-        if nothing and all(reason.startswith("not ") for reason in report.quarantined):
+        if _holds_no_record(report):
             diagnostics.note(
                 f"Nothing in {source.name} is a record. If it is a model, a rule set or a "
                 f"configuration: forensics ingest --format artifact {source.name}"
             )
         whole.add(report)
     return whole
+
+
+def _holds_no_record(report: Report) -> bool:
+    """Whether what was read is something else: no JSON, or one object that names no point."""
+    if report.landed_total or report.already_present:
+        return False
+    reasons = tuple(report.quarantined)
+    alone = report.quarantined_total == 1 and reasons[0].startswith("decision_point is missing")
+    return alone or all(reason.startswith("not ") for reason in reasons)
 
 
 def _retry(root: Path, identifier: str, files: tuple[Path, ...], options: Options) -> Report:

@@ -13,8 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from forensics.ingest import features as feature_columns
+from forensics.ingest import openlineage
 from forensics.ingest.columns import Gathered, build, by_name, json_text, said
-from forensics.ingest.interface import Options, Parsed, Reject
+from forensics.ingest.decode import RECORD_BYTES_MAX, too_long
+from forensics.ingest.interface import NO_OPTIONS, Options, Parsed, Reject
 from forensics.integrity.leaf import SALT_BYTES, leaf_hash
 from forensics.lake import catalog
 from forensics.lake.writer import table_of
@@ -41,6 +43,8 @@ def assemble(
     records: Sequence[Numbered],
     known: dict[str, dict[str, str]],
     options: Options,
+    *,
+    events_only: bool = False,
 ) -> Parsed:
     """Tables by lake table name, and the records that fit none.
 
@@ -48,7 +52,8 @@ def assemble(
         name: the source's name, kept with each record beside its line.
         records: line number, received bytes and decoded record of each.
         known: feature types by name, by decision table.
-        options: how fields are named in the source.
+        options: how fields are named in the source; OpenLineage events have names of their own.
+        events_only: take every record for an OpenLineage event.
     """
     parsed = Parsed()
     parsed.unmatched = {
@@ -57,8 +62,18 @@ def assemble(
         if all(at_path(record, path) is None for _, _, record in records)
     }
     groups: dict[str, list[Numbered]] = {}
-    for line, raw, record in records:
-        record = options.renamed(record)
+    events: list[Numbered] = []
+    for line, raw, received in records:
+        if events_only or openlineage.is_event(received):
+            events.append((line, raw, received))
+            continue
+        if len(raw) > RECORD_BYTES_MAX:
+            parsed.rejects.append(Reject(line, too_long(len(raw)), raw))
+            continue
+        record = options.renamed(received)
+        if openlineage.is_meant_as_event(record):
+            events.append((line, raw, received))
+            continue
         kind = record.get("record") or kind_of(record)
         if kind not in KINDS:
             parsed.rejects.append(Reject(line, unknown_kind(kind), raw))
@@ -68,11 +83,25 @@ def assemble(
             parsed.rejects.append(Reject(line, bad_point(point), raw))
             continue
         groups.setdefault(table_of(str(kind), str(point)), []).append((line, raw, record))
+    if events:
+        groups[table_of("lineage")] = _translated(events, parsed.rejects)
     for table, group in groups.items():
-        built = _table(name, table, options, group, known.get(table, {}), parsed.rejects)
+        reading = NO_OPTIONS if table == table_of("lineage") else options
+        built = _table(name, table, reading, group, known.get(table, {}), parsed.rejects)
         if built.num_rows:
             parsed.tables[table] = built
     return parsed
+
+
+def _translated(events: Sequence[Numbered], rejects: list[Reject]) -> list[Numbered]:
+    """OpenLineage events as records of the contract, without those that are none."""
+    good = []
+    for line, raw, event in events:
+        try:
+            good.append((line, raw, openlineage.translate(event)))
+        except openlineage.Invalid as invalid:
+            rejects.append(Reject(line, str(invalid), raw))
+    return good
 
 
 def kind_of(record: dict[str, Any]) -> str:
@@ -93,6 +122,7 @@ def _table(
 ) -> pa.Table:
     kind = catalog.kind_of(table)
     schema = SCHEMAS[kind]
+    paths = openlineage.PATHS if kind == "lineage" else {}
     found = Gathered()
     rows = range(len(group))
     records = [record for _, _, record in group]
@@ -104,7 +134,8 @@ def _table(
         if field.name not in given:
             columns[field.name] = pa.nulls(len(records), field.type)
         else:
-            columns[field.name] = build(given[field.name], field, field.name, rows, found)
+            path = paths.get(field.name, field.name)
+            columns[field.name] = build(given[field.name], field, path, rows, found)
         if columns[field.name].null_count and field_rules(field)["required"]:
             for row, record in enumerate(records):
                 if record.get(field.name) is None:

@@ -36,18 +36,21 @@ def too_long(size: int) -> str:
     return f"the record has {size:,} bytes, more than {RECORD_BYTES_MAX:,}"
 
 
-def decode(line: bytes, *, careful: bool = True) -> dict[str, Any]:
+def decode(
+    line: bytes, *, careful: bool = True, bytes_max: int = RECORD_BYTES_MAX
+) -> dict[str, Any]:
     """The record that ``line`` holds.
 
     Args:
         line: one JSON object, without its line end.
         careful: take the slow parser; False only for a line that :data:`CAREFUL` does not match.
+        bytes_max: how long it may be.
 
     Raises:
         Refused: when the line is too long, no JSON, no object, nested deeper than
             :data:`DEPTH_MAX`, or has a key twice in one object.
     """
-    if len(line) > RECORD_BYTES_MAX:
+    if len(line) > bytes_max:
         raise Refused(too_long(len(line)))
     if careful:
         return _decode_slowly(line)

@@ -6,11 +6,11 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from forensics.ingest import quarantine
+from forensics.ingest import packed, quarantine
 from forensics.ingest.interface import NO_OPTIONS, Options
-from forensics.ingest.json_lines import JsonLines
 from forensics.ingest.quarantine import Kept
 from forensics.ingest.run import Report, run
+from forensics.ingest.sources import json_source
 
 
 def retry(
@@ -27,7 +27,8 @@ def retry(
     whole = Report()
     for item in kept:
         raw = (item.raw if mended is None else mended).strip(b"\r\n")
-        source = JsonLines(item.source, io.BufferedReader(io.BytesIO(raw)), first_line=item.line)
+        stream = packed.buffered(io.BytesIO(raw))
+        source = json_source(item.source, stream, first_line=item.line)
         said = options if options != NO_OPTIONS else Options.from_text(item.reading)
         report = run(root, source, said, workers=0)
         if report.landed_total or report.already_present:

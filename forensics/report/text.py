@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from forensics.reconstruct.contract import to_dict
-from forensics.reconstruct.reconstruction import Finding, Reconstruction
+from forensics.reconstruct.reconstruction import Feature, Finding, Reconstruction
 from forensics.report import pieces
 from forensics.report.pieces import flowing, marked
 from forensics.report.spans import Line, Span, Style, fitted, span, wrapped
@@ -47,23 +47,86 @@ def screen(reconstruction: Reconstruction, width: int = 100) -> list[Line]:
 
 
 def features(reconstruction: Reconstruction, width: int = 100) -> list[Line]:
-    """Every feature with its value, type, age, source and evidence."""
-    rows: list[tuple[str, ...]] = [
-        ("feature", "value", "type", "age", "status", "source", "evidence")
-    ]
+    """Every feature with its value and what was usual, by where it came from."""
+    groups: dict[str, list[Feature]] = {}
     for item in reconstruction.features:
-        rows.append(
-            (
-                item.name,
-                value_words(item.value) if item.evidence == "recorded" else "—",
-                item.type,
-                age_words(item.age_s) if item.age_s is not None else "",
-                item.status or "",
-                item.source or "",
-                f"{item.evidence}: {item.reason}" if item.reason else item.evidence,
+        groups.setdefault(_came_from(item), []).append(item)
+    lines: list[Line] = []
+    for origin, items in groups.items():
+        lines += [[]] * bool(lines)
+        lines += [[span(text, "bold")] for text in wrapped(origin, width)]
+        rows: list[tuple[str, ...]] = [("feature", "value", "usual", "type", "evidence")]
+        for item in items:
+            rows.append(
+                (
+                    item.name,
+                    value_words(item.value) if item.evidence == "recorded" else "—",
+                    _usual(item),
+                    item.type,
+                    "; ".join((item.evidence, *_remarks(item))),
+                )
             )
+        lines += table(rows, width)
+    return lines
+
+
+def _came_from(item: Feature) -> str:
+    """Where a feature came from: dataset, status and age, and the run that wrote it."""
+    facts = [item.source or "no source recorded"]
+    origin = item.origin
+    if origin is not None:
+        if origin.status:
+            facts.append(origin.status)
+        if item.age_s is not None:
+            facts.append(f"{age_words(item.age_s)} old")
+        run = origin.run
+        writer = " ".join(
+            part
+            for part in (origin.job, f"run {origin.run_id[:8]}" if origin.run_id else "")
+            if part
         )
-    return table(rows, width)
+        if writer:
+            facts.append(f"written by {writer}, {origin.evidence}")
+        if run is not None:
+            before = origin.previous
+            code = run.code_version or ""
+            if before is not None and before.code_version and before.code_version != code:
+                code = f"{before.code_version} → {code}"
+            facts += [f"code {code}"] if code else []
+            if run.parent is not None and run.parent.run_id:
+                facts.append(f"part of {run.parent.job_name} run {run.parent.run_id[:8]}")
+            facts += [f"{run.state} {time_words(run.ended_at)}"] if run.ended_at else []
+            failed = [test.assertion for test in origin.tests if not test.success]
+            if origin.tests:
+                facts.append(
+                    f"{len(failed)} of {len(origin.tests)} tests failed: {', '.join(failed)}"
+                    if failed
+                    else f"{len(origin.tests)} tests passed"
+                )
+        elif origin.reason:
+            facts.append(origin.reason)
+    return " · ".join(facts)
+
+
+def _usual(item: Feature) -> str:
+    """The median of the days before, and how far most values reach; marked where it is outside."""
+    usual = item.usual
+    if usual is None or isinstance(item.value, bool) or not isinstance(item.value, int | float):
+        return ""
+    outside = "" if usual.q01 <= item.value <= usual.q99 else " !"
+    low, high = number_words(usual.q01), number_words(usual.q99)
+    return f"{number_words(usual.median)} ({low} to {high}){outside}"
+
+
+def _remarks(item: Feature) -> Iterator[str]:
+    if item.reason:
+        yield item.reason
+    looked = item.origin.history if item.origin is not None else None
+    if looked is not None and looked.reason:
+        yield f"no history: {looked.reason}"
+    elif looked is not None:
+        agrees = "as served" if looked.agrees else f"was {value_words(looked.value)} then"
+        yield f"by its history {agrees}"
 
 
 def table(rows: list[tuple[str, ...]], width: int) -> list[Line]:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forensics.ingest.decode import CAREFUL, DEPTH_MAX, RECORD_BYTES_MAX, Refused, decode
-from forensics.ingest.json_lines import _decode
+from forensics.ingest.json_lines import decode_lines
 from forensics.records.jsontext import dumps
 
 _KEYS = st.text(max_size=6)
@@ -71,7 +71,7 @@ def test_a_key_that_stands_twice_is_always_refused(
         again = "".join(f"\\u{ord(character):04x}" for character in key)
     text = f'{{{json.dumps(key)}:{a},"between\\":":0,"{again}":{b}}}'
     line = ('{"x":' * depth + text + "}" * depth).encode("utf-8", "surrogatepass")
-    records, rejects = _decode(line, 1)
+    records, rejects = decode_lines(list(enumerate(line.split(b"\n"), 1)))
     assert records == []
     assert len(rejects) == 1
     with pytest.raises(Refused):

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import forensics
-from forensics.ingest.json_lines import _decode
+from forensics.ingest.json_lines import decode_lines
 from forensics.ingest.run import run as ingest
 from forensics.ingest.sources import open_source
 from forensics.lake import layout
@@ -130,7 +130,7 @@ def test_scores_and_fields_outside_the_contract_keep_their_numbers(written: list
 @given(WRITTEN)
 def test_the_way_a_line_takes_does_not_change_its_numbers(text: str) -> None:
     lines = f'{{"x":{text}}}\n{{"x" :{text}}}\n'.encode()
-    records, rejects = _decode(lines, 1)
+    records, rejects = decode_lines(list(enumerate(lines.split(b"\n"), 1)))
     assert rejects == []
     (_, _, fast), (_, _, slow) = records
     assert dumps(fast, strict=False) == dumps(slow, strict=False)
