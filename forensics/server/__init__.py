@@ -1,0 +1,1 @@
+"""The HTTP door of a lake: OpenLineage events, decisions and changes, durable before the answer."""
