@@ -22,8 +22,9 @@ import numpy as np
 from _measure import FORENSICS, PYTHON, Run
 
 OVER_LIBRARY_MIN = 0.9
-#: CatBoost's symmetric trees take a tenth of the time, so that what is around them weighs more.
-PROMISED = ("xgboost", "lightgbm")
+#: CatBoost's symmetric trees take a tenth of the time: it is asked about more, so that the start of
+#: its process, whose Python package alone takes 0.4 s, weighs as little as that of the others.
+MORE = {"catboost": 5}
 COLD_MS_MAX = 400
 WIDTH = 30
 NAMES = [f"x{at:02}" for at in range(WIDTH)]
@@ -87,7 +88,9 @@ print(json.dumps({"seconds": seconds, "rows": sum(each.decisions for each in sum
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=20_000, help="decisions")
+    parser.add_argument(
+        "--rows", type=int, default=20_000, help="decisions; CatBoost has five times as many"
+    )
     parser.add_argument("--trees", type=int, default=300)
     parser.add_argument("--depth", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3, help="runs of each")
@@ -103,12 +106,12 @@ def main() -> None:
 
 def _benchmark(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     rng = np.random.default_rng(1)
-    matrix = rng.normal(size=(arguments.rows, WIDTH)).astype("f4")
+    most = arguments.rows * max(MORE.values())
+    matrix = rng.normal(size=(most, WIDTH)).astype("f4")
     np.save(folder / "rows.npy", matrix)
     lake = folder / "lake"
     _measure.run([FORENSICS, "init", str(lake)])
     document: dict[str, Any] = {
-        "decisions": arguments.rows,
         "trees": arguments.trees,
         "depth": arguments.depth,
         "features": WIDTH,
@@ -117,13 +120,13 @@ def _benchmark(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         "goals": [],
     }
     for kind in arguments.libraries:
-        _measure.note(f"{kind}: training, deciding and taking in {arguments.rows:,} decisions")
-        model = _make(kind, folder, matrix, arguments)
-        document["libraries"][kind] = _compare(kind, folder, lake, model, arguments)
+        count = arguments.rows * MORE.get(kind, 1)
+        _measure.note(f"{kind}: training, deciding and taking in {count:,} decisions")
+        model = _make(kind, folder, matrix[:count], arguments)
+        document["libraries"][kind] = _compare(kind, folder, lake, model, count, arguments)
         over = document["libraries"][kind]["ours_over_library"]["median_of_pairs"]
         statement = f"{kind}: at least {OVER_LIBRARY_MIN} x the library's rows a second"
-        if kind in PROMISED:
-            document["goals"].append(_measure.goal(statement, over, over >= OVER_LIBRARY_MIN))
+        document["goals"].append(_measure.goal(statement, over, over >= OVER_LIBRARY_MIN))
     kind = arguments.libraries[0]
     document["cold_one_ms"] = _cold(lake, kind, arguments.rounds)
     cold = document["cold_one_ms"]["median"]
@@ -133,12 +136,12 @@ def _benchmark(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _compare(
-    kind: str, folder: Path, lake: Path, model: Path, arguments: argparse.Namespace
+    kind: str, folder: Path, lake: Path, model: Path, count: int, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     rows = str(folder / "rows.npy")
     # shap is asked about fewer: some of its paths take minutes for as many.
-    few = min(arguments.rows, 5_000)
-    peers = {"library": (_LIBRARY, arguments.rows), "shap": (_SHAP, few)}
+    few = min(count, 5_000)
+    peers = {"library": (_LIBRARY, count), "shap": (_SHAP, few)}
     if arguments.no_shap:
         del peers["shap"]
     commands: dict[str, Callable[[], Run]] = {
@@ -153,6 +156,7 @@ def _compare(
     rates = {name: [_rate(run) for run in of] for name, of in runs.items()}
     pairs = [a / b for a, b in zip(rates["ours"], rates["library"], strict=True)]
     found: dict[str, Any] = {
+        "decisions": count,
         "rows_per_second": {name: _measure.spread(of, 0) for name, of in rates.items()},
         "ours_over_library": {
             "median_of_pairs": _measure.spread(pairs, 3)["median"],

@@ -6,7 +6,7 @@ that :mod:`.datafile` verifies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
@@ -271,29 +271,66 @@ class Batch:
         key = names, dtype
         found = self._matrices.get(key)
         if found is None:
-            memory = self._file.reader.memory(key, self.rows * len(names), dtype)
-            found = memory.reshape(self.rows, len(names))
-            with np.errstate(over="ignore"):
-                self._fill(names, found)
+            found = self._memory(key, self.rows)
+            self._fill(names, found, 0, len(self._groups))
             self._matrices[key] = found
         return found
 
-    def _fill(self, names: tuple[str, ...], matrix: NDArray[Any]) -> None:
-        streamed: dict[str, int] = {}
+    def parts(
+        self, names: tuple[str, ...], dtype: type[np.floating[Any]], rows: int
+    ) -> Iterator[NDArray[Any]]:
+        """As :meth:`matrix`, but in turn some whole row groups of about ``rows`` rows.
+
+        Each part is overwritten by the next: for one pass over the rows, all of which would take
+        more memory than stays in the processor's cache.
+
+        Raises:
+            IntegrityError: when a page is not what was written.
+        """
+        key = names, dtype
+        if key in self._matrices:
+            yield self._matrices[key]
+            return
+        first, count = 0, 0
+        for end, size in enumerate(self._sizes, 1):
+            count += size
+            following = self._sizes[end] if end < len(self._sizes) else rows
+            if count + following > rows:
+                part = self._memory((*key, "part"), count)
+                self._fill(names, part, first, end)
+                yield part
+                first, count = end, 0
+
+    def _memory(self, key: tuple[Any, ...], rows: int) -> NDArray[Any]:
+        names, dtype = key[:2]
+        memory = self._file.reader.memory(key, rows * len(names), dtype)
+        return memory.reshape(rows, len(names))
+
+    def _fill(self, names: tuple[str, ...], matrix: NDArray[Any], first: int, end: int) -> None:
+        """Write features of the row groups from ``first`` to before ``end`` into a matrix."""
+        there, streamed = {}, {}
         for at, name in enumerate(names):
-            arrays = self._arrays(f"features.{name}")
+            leaf = f"features.{name}"
             if name not in self.features or not self.is_number(name):
                 matrix[:, at] = np.nan
-            elif arrays is not None:
-                _write(arrays, matrix[:, at])
+            elif leaf in self._loaded:
+                there[at] = self._loaded[leaf], leaf
             else:
-                streamed[f"features.{name}"] = at
-        if not streamed:
-            return
-        for group, start, size in zip(self._groups, self._starts, self._sizes, strict=False):
-            part = matrix[start : start + size]
-            for leaf, chunk in self._file.read(group, streamed).items():
-                _write(chunk.arrays[leaf], part[:, streamed[leaf]])
+                streamed[leaf] = at
+        start = 0
+        for group in range(first, end):
+            part = matrix[start : start + self._sizes[group]]
+            start += len(part)
+            with np.errstate(over="ignore"):
+                for at, (chunks, leaf) in there.items():
+                    _write(chunks[group].arrays[leaf], part[:, at])
+                if streamed:
+                    self._stream(self._groups[group], streamed, part)
+
+    def _stream(self, group: int, columns: Mapping[str, int], matrix: NDArray[Any]) -> None:
+        """Read leaves of a row group into columns of a matrix, and let go of them at once."""
+        for leaf, chunk in self._file.read(group, columns).items():
+            _write(chunk.arrays[leaf], matrix[:, columns[leaf]])
 
     def numeric(self, name: str) -> Floats:
         """A numeric feature, NaN where it is null."""

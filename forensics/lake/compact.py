@@ -97,6 +97,8 @@ def _mend_index(root: Path) -> bool:
             bare = replace(snapshot, known=Catalog(), unindexed=snapshot.live)
             writer.publish(root, writer.refreshed(root, bare))
             return True
+        if snapshot.unindexed:  # once files are merged, nobody can tell which were counted before
+            writer.publish(root, writer.refreshed(root, snapshot))
     return False
 
 

@@ -233,6 +233,18 @@ class DataFile:
         with said(self.path):
             return self._read(group, [leaf for leaf in leaves if self.has(leaf)])
 
+    def first_text(self, group: int, leaf: str) -> str | None:
+        """The text of a leaf in the first row of a row group; None where there is none.
+
+        Raises:
+            IntegrityError: when a page is not what was written.
+        """
+        chunk = self.read(group, [leaf]).get(leaf) if group < len(self.groups) else None
+        if chunk is None or not chunk.rows:
+            return None
+        text = chunk.arrays[leaf][0][0].as_py()
+        return text if isinstance(text, str) else None
+
     def _read(self, group: int, leaves: list[str]) -> dict[str, Chunk]:
         found: dict[str, Chunk] = {}
         # Of a whole column, the leaves that are small and those that are not, to be read.

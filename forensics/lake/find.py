@@ -136,7 +136,7 @@ def _statement(snapshot: Snapshot, query: Query, *, micros: bool) -> str | None:
         points = [query.decision_point]
     selects = [
         select
-        for point, used in _points_with_names(snapshot, points, query.where)
+        for point, used in points_with_names(snapshot, points, query.where)
         if (select := _select(snapshot, query, point, used, micros=micros))
     ]
     if not selects:
@@ -149,10 +149,14 @@ def _statement(snapshot: Snapshot, query: Query, *, micros: bool) -> str | None:
     )
 
 
-def _points_with_names(
+def points_with_names(
     snapshot: Snapshot, points: Sequence[str], where: str | None
 ) -> list[tuple[str, list[str]]]:
-    """The points whose records have every name that ``where`` uses, and which are features."""
+    """The points whose records have every name that ``where`` uses, and which are features.
+
+    Raises:
+        UsageError: when no point has them all, or ``where`` is no expression that can be used.
+    """
     if where is None:
         return [(point, []) for point in points]
     found: list[tuple[str, list[str]]] = []

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forensics.errors import IntegrityError
@@ -20,6 +23,10 @@ ROW_GROUP_ROWS = 16_384
 _UNIQUE = frozenset(
     ("raw", "salt", "leaf", "request_id", "decision_id", "trace_id", "span_id", "score_bytes")
 )
+#: Numbers are nearly unique if more than this share of so many rows are different. Whole numbers
+#: are then written as differences, which takes a third of the time to read and half of the bytes.
+_SAMPLE_ROWS = 4_096
+_UNIQUE_WHOLE, _UNIQUE_FLOATING = 1 / 4, 7 / 8
 
 #: Statistics that prune: more of them would only grow the footer that every look-up parses.
 _PRUNING = ("occurred_at", "arrived_at", "score", "outcome", "leaf_index")
@@ -32,19 +39,66 @@ def write_table(table: pa.Table, path: Path) -> int:
 
 def write_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path) -> int:
     """Write a stream of batches to ``path`` durably in even row groups; its size in bytes."""
+    tables = even_groups(batches, schema, ROW_GROUP_ROWS)
+    first = next(tables, schema.empty_table())
     with pq.ParquetWriter(
         path,
         schema,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=[leaf for leaf in _leaves(schema) if leaf not in _UNIQUE],
         write_statistics=[name for name in _PRUNING if name in schema.names] or False,
         write_page_checksum=True,
+        **_encodings(first.slice(0, _SAMPLE_ROWS)),
     ) as writer:
-        for table in even_groups(batches, schema, ROW_GROUP_ROWS):
+        for table in chain((first,), tables):
             writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
     sync(path)
     return path.stat().st_size
+
+
+def _encodings(sample: pa.Table) -> dict[str, Any]:
+    """How to write the columns of a file that begins with ``sample``.
+
+    Numeric features are what a scan of all decisions reads: LZ4 takes half the time of zstd, and
+    not more bytes once unique numbers are written as differences.
+    """
+    leaves = _leaves(sample.schema)
+    fast, whole, unique = set(), set(), set(_UNIQUE)
+    for leaf, array in _numbers(sample):
+        if leaf.startswith("features."):
+            fast.add(leaf)
+        share = pc.count_distinct(array).as_py() / max(1, len(array) - array.null_count)
+        if pa.types.is_floating(array.type):
+            if share > _UNIQUE_FLOATING:
+                unique.add(leaf)
+        elif not pa.types.is_boolean(array.type) and share > _UNIQUE_WHOLE:
+            whole.add(leaf)
+    return {
+        "compression": {leaf: "lz4" if leaf in fast else "zstd" for leaf in leaves},
+        "compression_level": {leaf: 1 for leaf in leaves if leaf not in fast},
+        "use_dictionary": [leaf for leaf in leaves if leaf not in unique | whole],
+        "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+    }
+
+
+def _numbers(table: pa.Table) -> Iterator[tuple[str, pa.Array]]:
+    """The columns of numbers, booleans and times of a table, by path; not those within lists."""
+    for field in table.schema:
+        array = table[field.name].combine_chunks()
+        if not pa.types.is_struct(field.type):
+            if _is_number(field.type):
+                yield field.name, array
+            continue
+        for child in field.type:
+            if _is_number(child.type):
+                yield f"{field.name}.{child.name}", pc.struct_field(array, [child.name])
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(type_)
+        or pa.types.is_floating(type_)
+        or pa.types.is_boolean(type_)
+        or pa.types.is_timestamp(type_)
+    )
 
 
 def read_checked(path: Path, columns: list[str] | None = None) -> pa.Table:

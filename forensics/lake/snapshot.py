@@ -7,7 +7,7 @@ table has moved on.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +47,12 @@ class Snapshot:
     def connection(self) -> sql.Connection:
         """A connection that can read this lake's files and nothing else."""
         return sql.connect([self.root])
+
+    def through(self, connection: sql.Connection) -> Snapshot:
+        """This, asked through another connection: each answers one thread at a time."""
+        other = replace(self)
+        other.__dict__["connection"] = connection  # where cached_property keeps it
+        return other
 
     def points(self) -> list[str]:
         """Names of the decision points."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -16,7 +18,7 @@ from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.batches import Batch
 from forensics.lake.catalog import Catalog
 from forensics.lake.changed import ChangedRows
-from forensics.lake.datafile import DataReader
+from forensics.lake.datafile import DataFile, DataReader
 from forensics.lake.frames import Frame, TableFrame
 from forensics.lake.snapshot import Snapshot
 from forensics.replay.bulk.identity import Identities, identities, representative
@@ -81,13 +83,19 @@ class Engine:
         self.types = types
         self.reader = DataReader()
         self.artifacts = MemorizedArtifacts(ArtifactStore(root))
-        self.connection = sql.connect([root], threads=1)
         self.workers = BulkWorkers()
         self.models = ModelRuns(self.workers)
         self.snapshot = Snapshot(root, {}, frozenset(), Catalog())
         self._engines = Engines(self.artifacts)
         self._plans: dict[Hashable, Plan] = {}
         self._last: tuple[Batch, Identities, list[Plan]] | None = None
+        self._root = root
+        self._ahead = False
+
+    @cached_property
+    def connection(self) -> sql.Connection:
+        """Where expressions are evaluated."""
+        return sql.connect([self._root], threads=1)
 
     def __enter__(self) -> Self:
         return self
@@ -109,6 +117,20 @@ class Engine:
     def forget(self) -> None:
         """Let go of the last batch."""
         self._last = None
+
+    def start(self, file: DataFile, group: int) -> None:
+        """Start the process of the model that a row group's first decision names.
+
+        It loads while the decisions are read; what stands in its way is said when it is asked.
+        """
+        if self._ahead:
+            return
+        self._ahead = True
+        digest = file.first_text(group, "model.digest")
+        with suppress(ForensicsError, OSError):
+            path = self.artifacts.path(digest) if digest else None
+            if path is not None:
+                self.workers.borrow(path)
 
     def check(self) -> None:
         """Raise :class:`Stopped` when the work is to end."""

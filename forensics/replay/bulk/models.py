@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from forensics.errors import ReplayError
 from forensics.lake.arrow import floats
-from forensics.lake.batches import Rows
+from forensics.lake.batches import Batch, Rows
 from forensics.lake.frames import Frame
 from forensics.replay.bulk.plan import BulkWorkers, PlannedModel
 from forensics.replay.bulk.scores import EXACT, Scores
@@ -97,12 +98,16 @@ class ModelRuns:
         """The model's answers by its first ``trees`` rounds; ``of_frame`` are the frame's rows."""
         description = model.description
         kind = _TYPES[description.dtype]
+        step = max(1, _MATRIX_BYTES // (np.dtype(kind).itemsize * max(1, description.width)))
+        as_recorded = not model.use.features and not description.texts
+        if as_recorded and rows is None and not model.early_rounds and isinstance(batch, Batch):
+            pieces = batch.parts(model.names, kind, step)
+            return self._answers(model, pieces, step, trees, {})
         matrix = batch.matrix(model.names, kind)
         if rows is not None:
             matrix = matrix[rows]
-        elif model.use.features or description.texts:
+        elif not as_recorded:
             matrix = matrix.copy()
-        count = len(matrix)
         texts: dict[int, list[str]] = {}
         for at, name in enumerate(model.names):
             if name in model.use.features:
@@ -112,18 +117,30 @@ class ModelRuns:
                     matrix[:, at] = computed if of_frame is None else computed[of_frame]
             elif at in description.texts:
                 matrix[:, at], texts[at] = _coded(batch, name, rows)
-        step = max(1, _MATRIX_BYTES // (matrix.itemsize * max(1, description.width)))
-        parts = []
-        for start in range(0, count, step):
-            worker = self._workers.borrow(model.path)
-            part = matrix[start : start + step]
-            (answer,) = worker.predict(
-                part.reshape(-1), len(part), kinds=(model.use.kind,), trees=trees, texts=texts
-            )
-            parts.append(np.frombuffer(answer, _TYPES[description.score_dtype]))
-        found = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, kind), *parts])
-        outputs = description.outputs
-        return found.reshape(-1, outputs)[:, model.output] if outputs > 1 else found
+        return self._answers(model, [matrix], step, trees, texts)
+
+    def _answers(
+        self,
+        model: PlannedModel,
+        matrices: Iterable[NDArray[Any]],
+        step: int,
+        trees: int,
+        texts: dict[int, list[str]],
+    ) -> Values:
+        """The model's answers to the rows of matrices, ``step`` rows a message."""
+        kind = _TYPES[model.description.score_dtype]
+        found = [np.zeros(0, kind)]
+        for matrix in matrices:
+            for start in range(0, len(matrix), step):
+                part = matrix[start : start + step]
+                worker = self._workers.borrow(model.path)
+                (answer,) = worker.predict(
+                    part.reshape(-1), len(part), kinds=(model.use.kind,), trees=trees, texts=texts
+                )
+                found.append(np.frombuffer(answer, kind))
+        values = np.concatenate(found)
+        outputs = model.description.outputs
+        return values.reshape(-1, outputs)[:, model.output] if outputs > 1 else values
 
 
 def _column(column: Any) -> NDArray[np.float64]:

@@ -24,8 +24,8 @@ from forensics.replay.bulk.engine import Engine, Stopped
 from forensics.replay.bulk.task import SegmentTask, Told
 
 R = TypeVar("R")
-#: Parts that each worker is to get at least, where there is enough to be shared out.
-_PARTS = 4
+#: Parts that are left for each worker at least, where there is enough to be shared out.
+_PARTS = 2
 #: Below this a further thread, with its own model processes, costs more than it brings.
 _THREAD_ROWS_MIN = 20_000
 #: Told how many decisions are behind us, and of how many.
@@ -74,23 +74,29 @@ def tasks(
         listed=listed,
     )
     found = files(snapshot, window)
-    # Each worker is to get several parts, so that none waits long for another at the end.
-    share = sum(file.rows for file in found) // (workers * _PARTS)
-    rows = min(BATCH_ROWS, max(BATCH_ROWS // 8, share))
+    # Parts become smaller towards the end, so that none waits long for another.
+    left = sum(file.rows for file in found)
     reader = DataReader()
     for file in found:
         task = _within(replace(whole, file=file.name), file, window)
-        if file.rows <= rows * 3 // 2:
+        if file.rows <= part_rows(left, workers) * 3 // 2:
+            left -= file.rows
             yield task
             continue
         count = first = 0
         groups = reader.open(task.path, ()).groups
         for at, size in enumerate(groups):
             count += size
-            if count + size // 2 >= rows or at == len(groups) - 1:
+            if count + size // 2 >= part_rows(left, workers) or at == len(groups) - 1:
                 yield replace(task, first=first, end=at + 1)
+                left -= count
                 count, first = 0, at + 1
     reader.close()
+
+
+def part_rows(left: int, workers: int) -> int:
+    """Rows of the next part where so many are left to be shared out among ``workers``."""
+    return min(BATCH_ROWS, max(BATCH_ROWS // 8, left // (workers * _PARTS)))
 
 
 def _within(task: SegmentTask, file: DataFile, window: Window) -> SegmentTask:

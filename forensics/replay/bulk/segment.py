@@ -17,7 +17,7 @@ from forensics.replay.bulk import attributes
 from forensics.replay.bulk.engine import Engine
 from forensics.replay.bulk.judge import Judge, Judged
 from forensics.replay.bulk.tally import EXAMPLES_MAX, Example, Group, Tally, add_values
-from forensics.replay.bulk.task import SegmentTask, Told, asked_for
+from forensics.replay.bulk.task import SegmentTask, Told, asked_for, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +70,7 @@ class SegmentReplayer:
     def replay(self, task: SegmentTask, told: Told | None = None) -> SegmentReplay:
         """As :func:`replay_segment`, telling of each batch."""
         done = SegmentReplay()
+        self._engine.start(opened(self._engine, task), task.first)
         for batch, wanted in asked_for(self._engine, task):
             count = batch.rows if wanted is None else len(wanted)
             if count:

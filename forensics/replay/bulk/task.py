@@ -11,6 +11,7 @@ import numpy as np
 
 from forensics.lake.batches import BATCH_ROWS, Batch, batches
 from forensics.lake.condition import Condition
+from forensics.lake.datafile import DataFile
 from forensics.replay.bulk.attributes import ATTRIBUTES
 from forensics.replay.bulk.engine import Engine
 from forensics.replay.bulk.identity import TEXTS
@@ -58,6 +59,15 @@ class SegmentTask:
         return self.root / "decisions" / self.point / self.file
 
 
+def opened(engine: Engine, task: SegmentTask) -> DataFile:
+    """The file of a task.
+
+    Raises:
+        IntegrityError: when it is gone or no Parquet.
+    """
+    return engine.reader.open(task.path, _TEXTS)
+
+
 def asked_for(engine: Engine, task: SegmentTask) -> Iterator[tuple[Batch, Longs | None]]:
     """The batches of a task, and which rows of each are asked for; None where all are.
 
@@ -69,8 +79,7 @@ def asked_for(engine: Engine, task: SegmentTask) -> Iterator[tuple[Batch, Longs 
     if task.where is not None:
         condition = Condition(task.where, task.types, engine.connection)
     left = task.rows_max
-    file = engine.reader.open(task.path, _TEXTS)
-    for batch in batches(file, task.first, task.end, _batch_rows(len(task.types))):
+    for batch in batches(opened(engine, task), task.first, task.end, _batch_rows(len(task.types))):
         engine.check()
         if left == 0:
             return

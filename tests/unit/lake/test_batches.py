@@ -126,6 +126,39 @@ def test_a_matrix_has_numbers_and_nan_for_what_is_null_absent_or_text(
     reader.close()
 
 
+def test_parts_of_a_matrix_are_its_row_groups_in_turn(path: Path) -> None:
+    reader = DataReader()
+    names = ("a.b", "x", "is", "t", "unknown")
+    for loaded in ((), ("features.x", "features.is")):
+        for rows, wanted in (
+            (1, [16_384, 16_384, 7_232]),
+            (24_000, [16_384, 23_616]),
+            (32_768, [32_768, 7_232]),
+            (ROWS, [ROWS]),
+            (10**6, [ROWS]),
+        ):
+            (batch,) = batches(reader.open(path, TEXTS), rows=ROWS)
+            batch.load(loaded)
+            parts = [part.copy() for part in batch.parts(names, np.float32, rows)]
+            assert [len(part) for part in parts] == wanted
+            matrix = batch.matrix(names, np.float32)
+            assert np.array_equal(np.concatenate(parts), matrix, equal_nan=True)
+            (whole,) = batch.parts(names, np.float32, rows)
+            assert whole is matrix, "what is there already is not read again"
+    reader.close()
+
+
+def test_the_first_text_of_a_row_group_is_read_alone(path: Path) -> None:
+    reader = DataReader()
+    file = reader.open(path, TEXTS)
+    found = [file.first_text(group, "model.digest") for group in range(4)]
+    assert found == ["d1", "d1", "d2", None]
+    assert file.first_text(0, "model.nothing") is None
+    assert file.first_text(0, "score_bytes") == "00ff"
+    assert file.first_text(0, "occurred_at") is None
+    reader.close()
+
+
 def test_hexadecimal_of_any_length_and_case_is_bytes(table: pa.Table, path: Path) -> None:
     reader = DataReader()
     (batch,) = batches(reader.open(path, ()), rows=ROWS)

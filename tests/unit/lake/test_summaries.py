@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ import pytest
 import forensics
 from forensics.ingest.run import Report
 from forensics.lake import index, summaries
+from forensics.lake.compact import compact
 from forensics.lake.snapshot import take
 from forensics.testing import FIRST_TIME, decision_record
 
@@ -92,6 +94,34 @@ def test_what_was_in_use_is_counted_once_by_hour_environment_and_version(
     assert counted == expected
     keys = [(u.hour, u.environment, u.kind, u.version) for u in used]
     assert len(keys) == len(set(keys)), "one row for each, however many commits"
+
+
+def test_each_feature_is_counted_by_the_days_that_had_it(
+    lake: Path, decisions: list[dict[str, Any]]
+) -> None:
+    counted = {
+        (use.name, use.version): use
+        for use in summaries.tenures(take(lake), "credit_line")
+        if use.kind == "feature" and use.environment == "production"
+    }
+    here = [d for d in decisions if d["environment"] == "production"]
+    with_gap = [d for d in here if d["features"]["gap"] is not None]
+    assert {key: use.decisions for key, use in counted.items()} == {
+        ("x", "float64"): len(here),
+        ("word", "string"): len(here),
+        **({("gap", "float64"): len(with_gap)} if with_gap else {}),
+    }
+
+
+def test_merging_files_of_a_lake_without_an_index_loses_no_summary(
+    lake: Path, decisions: list[dict[str, Any]]
+) -> None:
+    before = summaries.tenures(take(lake), "credit_line")
+    shutil.rmtree(lake / "index")
+    compact(lake)
+    assert summaries.tenures(take(lake), "credit_line") == before
+    day = FIRST_TIME.toordinal() - datetime(1970, 1, 1).toordinal()  # noqa: DTZ001
+    assert summaries.usual(take(lake), "credit_line", day, day + 1)["x"].rows == len(decisions)
 
 
 @pytest.mark.parametrize("number", [61, 119, 121, 239])

@@ -23,15 +23,17 @@ import forensics
 from forensics.errors import IntegrityError, NotFoundError, UsageError
 from forensics.ingest.run import run as ingest
 from forensics.ingest.sources import open_source
+from forensics.lake.batches import BATCH_ROWS
 from forensics.lake.compact import compact
 from forensics.lake.snapshot import take
 from forensics.records.jsontext import dumps
 from forensics.replay.bulk.answer import replay_window
 from forensics.replay.bulk.census import Census, count_segment
-from forensics.replay.bulk.engine import Stopped
-from forensics.replay.bulk.run import Threads, Window, tasks
-from forensics.replay.bulk.segment import replay_segment
+from forensics.replay.bulk.engine import Engine, Stopped
+from forensics.replay.bulk.run import Threads, Window, part_rows, tasks
+from forensics.replay.bulk.segment import SegmentReplayer, replay_segment
 from forensics.replay.bulk.tally import Tally
+from forensics.replay.bulk.task import opened
 from forensics.testing import write_lines
 
 from both import at_once, one_by_one  # isort: skip
@@ -102,6 +104,29 @@ def test_parts_of_files_add_up_to_the_window_wherever_they_are_replayed(sample_l
     assert (tally.exact, tally.count) == (whole.verdicts["bit_exact"], whole.count)
     assert census.hours.total() == whole.count
     assert census.attributes["region"].total() == whole.count
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_parts_become_smaller_towards_the_end(workers: int) -> None:
+    left, sizes = 3_000_000, []
+    while left > 0:
+        sizes.append(part_rows(left, workers))
+        left -= sizes[-1]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == BATCH_ROWS
+    assert sizes[-1] == BATCH_ROWS // 8
+
+
+def test_a_model_is_loaded_while_the_decisions_that_it_scored_are_read(small: Path) -> None:
+    snapshot = take(small)
+    (task,) = tasks(snapshot, Window(POINT))
+    with Engine(small, POINT, task.types) as engine:
+        engine.start(opened(engine, task), task.first)
+        (started,) = engine.workers._running.values()
+        found = SegmentReplayer(engine).replay(task)
+        assert list(engine.workers._running.values()) == [started]
+        assert started.usable
+    assert found.tally.exact == 60
 
 
 @pytest.mark.parametrize("workers", [1, 3])
