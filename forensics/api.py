@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from forensics.ingest.interface import Options
     from forensics.ingest.run import Report
     from forensics.lake.compact import Compaction
-    from forensics.reconstruct.as_of import State
+    from forensics.lineage.nodes import Direction, Lineage
+    from forensics.reconstruct.as_of import Evidence, State
+    from forensics.reconstruct.changes import Change
+    from forensics.reconstruct.check import Check
     from forensics.reconstruct.diff import Diff
+    from forensics.reconstruct.timeline import Timeline
     from forensics.reconstruct.whatif import WhatIfOne
     from forensics.replay.bulk.answer import BulkReplay
     from forensics.replay.bulk.radius import BlastRadius
@@ -128,6 +132,7 @@ class Lake:
         self.artifacts = ArtifactStore(root)
         self._last: Snapshot | None = None
         self._workers: Workers | None = None
+        self._evidence: Evidence | None = None
 
     def snapshot(self) -> Snapshot:
         """The lake as it is now; the last one again where nothing was committed since."""
@@ -198,7 +203,8 @@ class Lake:
             adverse: outcomes for which reasons are given; else those that the templates name.
             counterfactuals: how many to look for.
             target: outcomes that they must give; any other where empty.
-            time_s: how long to look for the nearest and for a proof that none is nearer.
+            time_s: how much to look for the nearest and for a proof that none is nearer, as the
+                seconds that it takes an idle core; the answer depends on neither clock nor load.
 
         Raises:
             NotFoundError: when there is no such decision, artifact or file.
@@ -402,6 +408,47 @@ class Lake:
             export=None if export is None else Path(export),
         )
 
+    def check(
+        self,
+        *,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        decision_point: str | None = None,
+        kinds: Iterable[str] = (),
+        examples: int = 3,
+        replay: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Check:
+        """Judge all decisions of a window with every detector, by their columns.
+
+        Args:
+            since: from this time on.
+            until: before this time.
+            decision_point: only this one's decisions; those of all where None.
+            kinds: only these detectors, by name; all where empty.
+            examples: how many decisions to name of each thing that is found.
+            replay: run the decisions again too.
+            progress: told how many decisions are behind us, and of about how many.
+
+        Raises:
+            NotFoundError: when the window holds no decision.
+            UsageError: when there is no such decision point or detector.
+            IntegrityError: when a data file is not what was written.
+        """
+        from forensics.reconstruct.check import check
+
+        start, end = (None if time is None else instant(time) for time in (since, until))
+        return check(
+            self.snapshot(),
+            since=start,
+            until=end,
+            decision_point=decision_point,
+            kinds=tuple(kinds),
+            examples=examples,
+            replay=replay,
+            progress=progress,
+        )
+
     def close(self) -> None:
         """End the model processes that answers have left running."""
         if self._workers is not None:
@@ -430,11 +477,160 @@ class Lake:
         times = {name: instant(fields[name]) for name in ("since", "until") if fields.get(name)}
         return Found(self, replace(query or Query(), **fields | times))
 
-    def as_of(self, time: datetime | str, *, decision_point: str | None = None) -> State:
-        """Which versions were live at ``time``, where, since when and instead of what."""
-        from forensics.reconstruct.as_of import as_of
+    def as_of(
+        self,
+        time: datetime | str,
+        *,
+        decision_point: str | None = None,
+        known_by: datetime | str | None = None,
+    ) -> State:
+        """Which versions, pipelines, flags and controls were in force at ``time``, and where.
 
-        return as_of(self.snapshot(), instant(time), decision_point=decision_point)
+        Args:
+            time: when.
+            decision_point: only this one.
+            known_by: answer from what was recorded, else received, by then.
+
+        Raises:
+            UsageError: when there is no such decision point.
+        """
+        from forensics.reconstruct.as_of import Evidence, as_of
+
+        snapshot = self._snapshot_with(decision_point)
+        known = None if known_by is None else instant(known_by)
+        last = self._evidence
+        if last is None or last.snapshot is not snapshot or last.known_by != known:
+            last = self._evidence = Evidence(snapshot, known)
+        return as_of(
+            snapshot,
+            instant(time),
+            decision_point=decision_point,
+            known_by=known,
+            evidence=last,
+        )
+
+    def changes(
+        self,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        *,
+        decision_point: str | None = None,
+        known_by: datetime | str | None = None,
+        overrides: bool = False,
+    ) -> list[Change]:
+        """Every change of a window, newest first: announced ones, and those that evidence shows.
+
+        Args:
+            since: from this time on.
+            until: before this time.
+            decision_point: leave out what names another one.
+            known_by: leave out what was recorded, else received, later.
+            overrides: single decisions that people overrode too.
+
+        Raises:
+            UsageError: when there is no such decision point.
+        """
+        from forensics.reconstruct.changes import between
+
+        start, end, known = (
+            None if time is None else instant(time) for time in (since, until, known_by)
+        )
+        return between(
+            self._snapshot_with(decision_point),
+            start,
+            end,
+            decision_point=decision_point,
+            known_by=known,
+            overrides=overrides,
+        )
+
+    def timeline(
+        self,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        *,
+        decision_point: str | None = None,
+        outcome: str | None = None,
+        bins: int | None = None,
+        at_most: int = 60,
+    ) -> Timeline:
+        """The rate of an outcome over time, with the changes and the jumps beside them.
+
+        Args:
+            since: from this time on; the first decision where None.
+            until: before this time; to the last decision where None.
+            decision_point: whose decisions; may be left out where there is one.
+            outcome: which; the second most frequent one where None.
+            bins: how many of equal length; some of a round length where None.
+            at_most: how many of a round length at most.
+
+        Raises:
+            NotFoundError: when the lake holds no decisions.
+            UsageError: when there is no such decision point, or several and none is named, or the
+                window ends before it begins.
+        """
+        from forensics.reconstruct.timeline import timeline
+
+        start, end = (None if time is None else instant(time) for time in (since, until))
+        return timeline(
+            self._snapshot_with(decision_point),
+            start,
+            end,
+            decision_point=decision_point,
+            outcome=outcome,
+            bins=bins,
+            at_most=at_most,
+        )
+
+    def _snapshot_with(self, decision_point: str | None) -> Snapshot:
+        """The lake as it is now, which must have the decision point, where one is named."""
+        snapshot = self.snapshot()
+        points = snapshot.points()
+        if decision_point is not None and decision_point not in points:
+            raise UsageError(
+                f"No decision point {decision_point!r} in this lake.",
+                f"It has: {', '.join(points) or 'none yet'}.",
+            )
+        return snapshot
+
+    def lineage(
+        self,
+        node: str,
+        *,
+        direction: Direction = "both",
+        depth: int | None = None,
+        as_of: datetime | str | None = None,
+        known_by: datetime | str | None = None,
+        all_time: bool = False,
+        columns: bool = False,
+        namespace: str | None = None,
+    ) -> Lineage:
+        """What a dataset, column, job, run or feature came from, and what came of it.
+
+        Args:
+            node: ``dataset:NAMESPACE/NAME``, ``column:NAMESPACE/NAME#COLUMN``,
+                ``job:NAMESPACE/NAME``, ``run:ID``, ``version:NAMESPACE/NAME@VERSION``,
+                ``feature:POINT.NAME``, or a name alone where it is that of one thing.
+            direction: ``upstream``, ``downstream``, ``both`` or ``connected``.
+            depth: how many jobs may lie between; no limit where None.
+            as_of: only events that had occurred by then count.
+            known_by: only events that the lake had received by then count.
+            all_time: every edge ever declared, not what each job declared last.
+            columns: of a dataset or a job, walk its columns.
+            namespace: look only in this one, for ``node`` as a name in it.
+
+        Raises:
+            NotFoundError: when nothing is known by that name; it names the nearest.
+            UsageError: when it names several things.
+            IntegrityError: when a data file cannot be read.
+        """
+        from forensics.lineage.lookup import lineage
+
+        then, known = (None if time is None else instant(time) for time in (as_of, known_by))
+        return lineage(
+            self.snapshot(), node, direction=direction, depth=depth, as_of=then, known_by=known,
+            all_time=all_time, columns=columns, namespace=namespace,
+        )  # fmt: skip
 
     def diff(self, a: str, b: str) -> Diff:
         """What differs between two decisions, named by request or decision id.

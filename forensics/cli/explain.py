@@ -73,7 +73,8 @@ _OF_MANY = ("since", "until", "store", "export", "pin")
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to look for the nearest change and a proof that none is nearer.",
+    help="How much to look for the nearest change and a proof that none is nearer, in seconds of "
+    "an idle core. Work is counted, not time, so that the answer is the same on every machine.",
 )
 @click.option("--decision-point", "--point", metavar="NAME", help="All decisions of this point.")
 @click.option("--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`.")

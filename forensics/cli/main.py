@@ -23,8 +23,13 @@ COMMANDS = {
     "explain": "explain",
     "find": "find",
     "as-of": "as_of",
+    "timeline": "timeline",
     "diff": "diff",
+    "check": "check",
+    "lineage": "lineage",
     "model": "model",
+    "tui": "tui",
+    "serve": "serve",
     "demo": "demo",
 }
 

@@ -1,203 +1,149 @@
-"""The state at a time: which versions were live, where, how much, since when, instead of what.
+"""The state at a time: what was in force, where, how much of the traffic, since when, and by whom.
 
-Worked out from what decisions themselves recorded, by hour, and set beside the changes that were
-announced: what ran is evidence, what was announced is a claim.
+What decisions used before and after that time is evidence; what was announced is a claim. Between
+an announcement and the first decision that shows it, the state says both: what was announced, and
+what had been seen last. Bitemporal: with ``known_by`` it is answered from what we knew then.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from forensics.lake import summaries
-from forensics.lake.read import from_micros, to_micros
+from forensics.errors import ForensicsError
+from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.snapshot import Snapshot
-from forensics.lake.summaries import Usage
-from forensics.reconstruct.changes import Change, before
+from forensics.reconstruct.changes import explicit
+from forensics.reconstruct.changes.change import Change
+from forensics.reconstruct.changes.declared import standing_overrides
+from forensics.reconstruct.changes.query import Account, account
+from forensics.reconstruct.in_force import in_force
+from forensics.reconstruct.pipelines import pipelines
+from forensics.reconstruct.state import Ended, Live, Overridden, Pipeline, State
+from forensics.records.jsontext import loads
 
-#: A component that the environment's decisions have not used for this long is not live any more.
-_IDLE_US = 24 * 3_600_000_000
+__all__ = ["Evidence", "State", "as_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
-    """One component version that was in use at the time asked for.
+class Evidence:
+    """What is known of the changes of a lake, worked out once for all times that are asked for.
 
-    ``share`` is its share in that hour among the live versions of the same component, over all
-    environments of the decision point. ``announced`` is the change that named the version, where
-    there is one.
+    Args:
+        snapshot: the lake.
+        known_by: leave out what was recorded, else received, later.
     """
 
-    decision_point: str
-    environment: str
-    kind: str
-    name: str | None
-    version: str | None
-    digest: str | None
-    share: float
-    decisions: int
-    since: datetime
-    last_used: datetime
-    replaced_version: str | None
-    replaced_digest: str | None
-    announced: Change | None
+    def __init__(self, snapshot: Snapshot, known_by: datetime | None = None) -> None:
+        self.snapshot, self.known_by = snapshot, known_by
+        self._accounts: dict[str | None, Account] = {}
 
-    def to_dict(self) -> dict[str, Any]:
-        """This as a plain mapping."""
-        return {
-            "decision_point": self.decision_point,
-            "environment": self.environment,
-            "kind": self.kind,
-            "name": self.name,
-            "version": self.version,
-            "digest": self.digest,
-            "share": self.share,
-            "decisions_in_hour": self.decisions,
-            "since": self.since,
-            "last_used": self.last_used,
-            "replaced_version": self.replaced_version,
-            "replaced_digest": self.replaced_digest,
-            "announced_by": self.announced.change_id if self.announced else None,
-            "evidence": "recorded",
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """The state of every decision point at ``time``."""
-
-    time: datetime
-    live: tuple[Live, ...]
-    #: The newest changes before the time.
-    changes: tuple[Change, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """This as a plain mapping."""
-        return {
-            "time": self.time,
-            "live": [live.to_dict() for live in self.live],
-            "changes": [change.to_dict() for change in self.changes],
-        }
-
-    def _repr_html_(self) -> str:
-        from forensics.reconstruct.notebook import table_html
-
-        return table_html([live.to_dict() for live in self.live])
+    def account(self, point: str | None) -> Account:
+        """The changes of a decision point; those that concern no point that decided where None."""
+        if point not in self._accounts:
+            self._accounts[point] = account(self.snapshot, point, known_by=self.known_by)
+        return self._accounts[point]
 
 
 def as_of(
-    snapshot: Snapshot, time: datetime, *, decision_point: str | None = None, changes: int = 10
+    snapshot: Snapshot,
+    time: datetime,
+    *,
+    decision_point: str | None = None,
+    known_by: datetime | None = None,
+    changes: int = 10,
+    evidence: Evidence | None = None,
 ) -> State:
-    """The state at ``time``."""
-    at = to_micros(time)
-    seen = summaries.in_use(snapshot, until_us=at, point=decision_point)
-    announced = before(snapshot, time, decision_point=decision_point, limit=None)
-    latest = _latest(seen)
-    live = _shared(
-        [
-            line
-            for component in _by_component(seen).values()
-            for line in _live(component, at, announced)
-            if to_micros(line.last_used) >= latest[line.decision_point, line.environment] - _IDLE_US
-        ]
+    """The state at ``time``.
+
+    Args:
+        snapshot: the lake.
+        time: when.
+        decision_point: only this one.
+        known_by: answer from what was recorded, else received, by then.
+        changes: how many of the newest changes before to tell.
+        evidence: of this snapshot and ``known_by``, where more than one time is asked for.
+    """
+    evidence = evidence or Evidence(snapshot, known_by)
+    points: list[str | None] = [decision_point]
+    if decision_point is None:
+        points = [*snapshot.points()] or [None]
+    live: list[Live] = []
+    ended: list[Ended] = []
+    told: list[Change] = []
+    ran: dict[str, Pipeline] = {}
+    for point in points:
+        known = evidence.account(point)
+        found = in_force(snapshot, known, time, known_by)
+        live += _with_values(snapshot, found.live)
+        ended += found.ended
+        told += [change for change in known.changes if change.true_from <= time]
+        for pipeline in pipelines(known, found.served, time):
+            other = ran.get(pipeline.job)
+            served = {*pipeline.served, *(other.served if other else ())}
+            ran[pipeline.job] = replace(pipeline, served=tuple(sorted(served)))
+    announced = explicit.recorded(snapshot, decision_point=decision_point, known_by=known_by)
+    standing, last, wide = standing_overrides(
+        snapshot, time, decision_point=decision_point, known_by=known_by
     )
-    live.sort(key=lambda x: (x.decision_point, x.environment != "production", x.environment,
-                             _ORDER.get(x.kind, 9), x.kind, x.name or "", -x.share))  # fmt: skip
-    return State(time, tuple(live), tuple(announced[:changes]))
+    return State(
+        time,
+        tuple(sorted(live, key=_place)),
+        tuple(_newest(told)[:changes]),
+        known_by,
+        tuple(sorted(ran.values(), key=lambda pipeline: pipeline.job)),
+        tuple(_standing(announced, time)),
+        Overridden(standing, last, tuple(wide)),
+        tuple(ended),
+    )
 
 
-_ORDER = {"model": 0, "config": 1, "rules": 2}
-_Component = tuple[str, str, str, str | None]
+_ORDER = {"model": 0, "config": 1, "rules": 2, "code": 3}
+_STATUS = {"live": 0, "announced": 1, "last_seen": 2}
 
 
-def _by_component(seen: list[Usage]) -> dict[_Component, list[Usage]]:
-    groups: dict[_Component, list[Usage]] = defaultdict(list)
-    for item in seen:
-        if item.kind != "decisions":
-            groups[(item.point, item.environment, item.kind, item.name)].append(item)
-    return groups
+def _place(live: Live) -> tuple[object, ...]:
+    return (
+        live.decision_point, live.environment != "production", live.environment,
+        _ORDER.get(live.kind, 9), live.kind, live.name or "", _STATUS[live.status],
+        -(live.share or 0), live.version or "", live.digest or "",
+    )  # fmt: skip
 
 
-def _latest(seen: list[Usage]) -> Mapping[tuple[str, str], int]:
-    """When each decision point last decided in each environment, by the hour."""
-    latest: dict[tuple[str, str], int] = defaultdict(int)
-    for item in seen:
-        place = (item.point, item.environment)
-        latest[place] = max(latest[place], item.first_us)
-    return latest
+def _newest(changes: Iterable[Change]) -> list[Change]:
+    """Changes newest first; one of several decision points once."""
+    once = {(change.change_id, change.occurred_at): change for change in changes}
+    return sorted(once.values(), key=lambda change: change.true_from, reverse=True)
 
 
-def _shared(live: list[Live]) -> list[Live]:
-    """``live`` with each version's share among those of the same component, over environments."""
-    totals: dict[tuple[str, str, str | None], int] = defaultdict(int)
-    for line in live:
-        totals[line.decision_point, line.kind, line.name] += line.decisions
+def _standing(announced: Iterable[Change], time: datetime) -> Iterable[Change]:
+    """The newest word on each flag and control, where it has not expired."""
+    seen: set[tuple[str | None, ...]] = set()
+    for change in announced:  # newest first
+        if change.kind not in ("flag", "control", "override") or change.occurred_at > time:
+            continue
+        place = (change.kind, change.component, change.decision_point, change.environment)
+        if place not in seen and (change.expires_at is None or change.expires_at > time):
+            yield change
+        seen.add(place)
+
+
+def _with_values(snapshot: Snapshot, live: Iterable[Live]) -> list[Live]:
+    """Configurations with their values, from the artifacts where no decision near had them."""
+    store = ArtifactStore(snapshot.root)
     return [
-        replace(line, share=line.decisions / totals[line.decision_point, line.kind, line.name])
+        replace(line, values=_values(store, line.digest))
+        if line.kind == "config" and line.values is None and line.digest
+        else line
         for line in live
     ]
 
 
-def _live(component: list[Usage], at: int, announced: list[Change]) -> list[Live]:
-    """The versions of one component that were in use at ``at``: mostly one, in a canary several."""
-    within = [item for item in component if item.first_us <= at <= item.last_us]
-    if not within:
-        newest = max(component, key=lambda item: min(item.last_us, at))
-        within = [newest]
-    found = []
-    for item in within:
-        mine = [other for other in component if _same(other, item)]
-        since = _tenure_start(component, mine, item)
-        replaced = max(
-            (o for o in component if not _same(o, item) and o.first_us < since),
-            key=lambda o: o.last_us,
-            default=None,
-        )
-        found.append(
-            Live(
-                item.point, item.environment, item.kind, item.name, item.version, item.digest,
-                0.0, item.decisions,
-                from_micros(since), from_micros(min(item.last_us, at)),
-                replaced.version if replaced else None,
-                replaced.digest if replaced else None,
-                _announcement(item, announced),
-            )
-        )  # fmt: skip
-    return found
-
-
-def _same(a: Usage, b: Usage) -> bool:
-    """Whether two usages are of one version; a digest that one of them lacks tells nothing."""
-    if a.digest is None or b.digest is None:
-        return a.version == b.version and a.version is not None
-    return (a.version, a.digest) == (b.version, b.digest)
-
-
-def _tenure_start(component: list[Usage], mine: list[Usage], item: Usage) -> int:
-    """When the unbroken use that ``item`` belongs to began.
-
-    An hour in which the component ran, and only in other versions, ends a tenure: a version that
-    was rolled back and came again has its second start, not its first.
-    """
-    hours = sorted({other.hour for other in component if other.hour <= item.hour}, reverse=True)
-    by_hour = {other.hour: other for other in mine}
-    start = item.first_us
-    for hour in hours:
-        if hour not in by_hour:
-            break
-        start = min(start, by_hour[hour].first_us)
-    return start
-
-
-def _announcement(item: Usage, announced: list[Change]) -> Change | None:
-    for change in announced:
-        if change.environment not in (None, item.environment):
-            continue
-        by_digest = item.digest is not None and change.to_digest == item.digest
-        by_name = change.component == item.name and change.to_version == item.version
-        if by_digest or (by_name and item.version is not None):
-            return change
-    return None
+def _values(store: ArtifactStore, digest: str) -> Mapping[str, Any] | None:
+    try:
+        data = store.read(digest)
+        values = loads(data.decode()) if data is not None else None
+    except (ForensicsError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from forensics.lake.summaries import Usual
+from forensics.lineage.declared import Declaration
+from forensics.lineage.provenance import Origin
 from forensics.reconstruct.changes import Change
-from forensics.reconstruct.reconstruction import Finding
 from forensics.records.decision import Decision
+
+if TYPE_CHECKING:
+    from forensics.reconstruct.around import Around
+    from forensics.records.replay import Replay
 
 #: What-if: (outcome, score) with some features or config values replaced, replayed.
 WhatIf = Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[str, float | None]]
@@ -31,12 +36,11 @@ class Case:
     altered: frozenset[str] = frozenset()
     #: Other records that claim the same decision id.
     twins: int = 0
-
-
-class Detector(Protocol):
-    """One thing that can be wrong around a model."""
-
-    kind: str
-
-    def look(self, case: Case) -> Iterable[Finding]:
-        """What is wrong; a finding of severity ``not_checkable`` says why nobody can tell."""
+    #: What the decision point declared, in force at the decision's time.
+    declaration: Declaration | None = None
+    #: Where its features came from, by name.
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    #: None where the decision was not replayed.
+    replay: Replay | None = None
+    #: The decisions around it; None where they are not to be looked at.
+    around: Around | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from forensics.lineage.provenance import Looked, Origin
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.reconstruction import Feature, Reconstruction
 from forensics.records.replay import Counterfactual
@@ -94,7 +95,77 @@ def _known(group: Mapping[str, Any], reason: str) -> dict[str, Any]:
 
 
 def _feature(feature: Feature) -> dict[str, Any]:
-    return {name: getattr(feature, name) for name in Feature.__slots__}
+    origin = feature.origin or Origin()
+    return {
+        "name": feature.name,
+        "value": feature.value,
+        "type": feature.type,
+        "source": feature.source,
+        "column": origin.column,
+        "event_time": origin.event_time,
+        "age_s": feature.age_s,
+        "status": origin.status,
+        "producing_job": origin.job,
+        "producing_run": origin.run_id,
+        "run": _run(origin),
+        "as_of": _as_of(origin.history),
+        "usual": _usual(feature),
+        "evidence": feature.evidence,
+        "reason": feature.reason,
+    }
+
+
+def _run(origin: Origin) -> dict[str, Any]:
+    run, before = origin.run, origin.previous
+    if run is None:
+        return {
+            "state": None, "started_at": None, "ended_at": None, "code_version": None,
+            "previous_code_version": None, "parent_job": None, "parent_run": None, "tests": [],
+            "evidence": "missing",
+            "reason": origin.reason or "neither run nor dataset were recorded or declared",
+        }  # fmt: skip
+    changed = before is not None and before.code_version != run.code_version
+    return {
+        "state": run.state,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "code_version": run.code_version,
+        "previous_code_version": before.code_version if before is not None and changed else None,
+        "parent_job": run.parent.job_name if run.parent else None,
+        "parent_run": run.parent.run_id if run.parent else None,
+        "tests": [
+            {"assertion": test.assertion, "column": test.column, "success": test.success}
+            for test in origin.tests
+        ],
+        "evidence": origin.evidence,
+        "reason": origin.reason,
+    }
+
+
+def _as_of(looked: Looked | None) -> dict[str, Any]:
+    if looked is None:
+        looked = Looked(reason="no history of it is declared")
+    return {
+        "value": looked.value,
+        "true_from": looked.true_from,
+        "written_at": looked.written_at,
+        "agrees": looked.agrees,
+        "evidence": "missing" if looked.agrees is None else "recomputed",
+        "reason": looked.reason,
+    }
+
+
+def _usual(feature: Feature) -> dict[str, Any] | None:
+    usual, value = feature.usual, feature.value
+    if usual is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return {
+        "median": usual.median,
+        "q01": usual.q01,
+        "q99": usual.q99,
+        "days": usual.days,
+        "within": usual.q01 <= value <= usual.q99,
+    }
 
 
 def _attributions(reconstruction: Reconstruction) -> dict[str, Any]:
@@ -215,7 +286,7 @@ def _change(reconstruction: Reconstruction, change: Change) -> dict[str, Any]:
         "to_version": change.to_version,
         "features": list(change.features),
         "statement": change.statement,
-        "evidence": "recorded",
+        "evidence": change.evidence,
     }
 
 

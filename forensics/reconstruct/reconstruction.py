@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
+from forensics.lake.summaries import Usual
+from forensics.lineage.provenance import Origin
 from forensics.reconstruct.changes import Change
 from forensics.records.decision import Decision
 from forensics.records.replay import Attribution, Counterfactual, CounterfactualSearch, Replay
@@ -17,7 +18,10 @@ Severity = Literal["error", "warning", "info", "not_checkable"]
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One input with where it came from; ``reason`` says why it is missing."""
+    """One input with where it came from; ``reason`` says why it is missing.
+
+    ``origin`` and ``usual`` are None where nothing is known of them.
+    """
 
     name: str
     value: Any
@@ -25,11 +29,9 @@ class Feature:
     evidence: Evidence
     reason: str | None = None
     source: str | None = None
-    event_time: datetime | None = None
     age_s: float | None = None
-    status: str | None = None
-    producing_job: str | None = None
-    producing_run: str | None = None
+    origin: Origin | None = None
+    usual: Usual | None = None
 
 
 @dataclass(frozen=True, slots=True)

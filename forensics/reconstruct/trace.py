@@ -16,12 +16,21 @@ from forensics.lake import read, summaries
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.read import Kept
 from forensics.lake.snapshot import Location, Snapshot, index_advice
+from forensics.lake.summaries import Usual
+from forensics.lineage.declared import Declaration, declaration
+from forensics.lineage.provenance import Origin, origins
 from forensics.reconstruct import changes as changes_
+from forensics.reconstruct.around import Around
 from forensics.reconstruct.case import Case, WhatIf
 from forensics.reconstruct.completeness import completeness
 from forensics.reconstruct.findings import findings
 from forensics.reconstruct.nearest import nearest_ids
-from forensics.reconstruct.reconstruction import Feature, Integrity, Reconstruction
+from forensics.reconstruct.reconstruction import (
+    Feature,
+    Finding,
+    Integrity,
+    Reconstruction,
+)
 from forensics.records.decision import Decision
 from forensics.records.replay import Attribution, CounterfactualSearch, Replay
 
@@ -151,9 +160,12 @@ def _assemble(
         decision_point=decision.decision_point,
         environment=decision.environment,
         digests=[g["digest"] for g in (decision.model, decision.config) if g.get("digest")],
+        jobs={source["job"] for source in decision.feature_sources if source.get("job")},
         limit=_CHANGES,
     )
     usual = _usual(snapshot, decision)
+    declared, unreadable = _declared(snapshot, decision)
+    came_from = origins(snapshot, decision, declared)
     verdict: Replay | None = None
     attribution, reason = _recorded_attribution(decision), "replay was not asked for"
     search: CounterfactualSearch | None = None
@@ -176,12 +188,16 @@ def _assemble(
         what_if=what_if,
         altered=frozenset(artifacts.altered),
         twins=twins,
+        declaration=declared,
+        origins=came_from,
+        replay=verdict,
+        around=Around(snapshot, decision),
     )
     digest = decision.model.get("digest")
     return Reconstruction(
         asked_for=asked.identifier,
         decision=decision,
-        features=tuple(_features(decision)),
+        features=tuple(_features(decision, came_from, usual)),
         override=override,
         outcome_label=later.get("outcomes"),
         replay=verdict,
@@ -189,7 +205,7 @@ def _assemble(
         attribution_reason=reason if attribution is None else None,
         counterfactuals=search.found if search is not None else (),
         changes=tuple(before),
-        findings=findings(case),
+        findings=(*unreadable, *findings(case)),
         completeness=completeness(decision, verdict, bool(digest and artifacts.has(digest))),
         integrity=_integrity(kept),
         search=search,
@@ -219,7 +235,7 @@ def _when(record: Mapping[str, Any]) -> Any:
     return record["arrived_at"] if "arrived_at" in record else record["occurred_at"]
 
 
-def _usual(snapshot: Snapshot, decision: Decision) -> dict[str, summaries.Usual]:
+def _usual(snapshot: Snapshot, decision: Decision) -> dict[str, Usual]:
     day = read.to_micros(decision.occurred_at) // 86_400_000_000
     return summaries.usual(snapshot, decision.decision_point, day - USUAL_DAYS, day - 1)
 
@@ -242,9 +258,23 @@ def _integrity(kept: Kept) -> Integrity:
     )
 
 
-def _features(decision: Decision) -> list[Feature]:
-    sources: dict[str, Mapping[str, Any]] = {
-        name: source for source in decision.feature_sources for name in source.get("features") or ()
+def _declared(
+    snapshot: Snapshot, decision: Decision
+) -> tuple[Declaration | None, tuple[Finding, ...]]:
+    """What the decision point declared; a damaged declaration is a finding and stops nothing."""
+    try:
+        return declaration(snapshot, decision.decision_point, decision.occurred_at), ()
+    except IntegrityError as error:
+        return None, (Finding("altered_declaration", "error", str(error), {}, "recomputed"),)
+
+
+def _features(
+    decision: Decision, came_from: Mapping[str, Origin], usual: Mapping[str, Usual]
+) -> list[Feature]:
+    views = {
+        name: source.get("view")
+        for source in decision.feature_sources
+        for name in source.get("features") or ()
     }
     found = []
     for name, type_ in decision.feature_types.items():
@@ -252,22 +282,19 @@ def _features(decision: Decision) -> list[Feature]:
             reason = "the record does not have it"
             found.append(Feature(name, None, type_, "missing", reason))
             continue
-        source = sources.get(name, {})
-        event_time = source.get("event_time")
-        age = decision.occurred_at - event_time if event_time else None
-        places = [str(source[key]) for key in ("dataset", "view") if source.get(key)]
+        origin = came_from.get(name)
+        written = origin.event_time or origin.written_at if origin else None
+        places = [place for place in (origin.dataset if origin else None, views.get(name)) if place]
         found.append(
             Feature(
                 name=name,
                 value=decision.features[name],
                 type=type_,
                 evidence="recorded",
-                source=" ".join(places) or None,
-                event_time=event_time,
-                age_s=age.total_seconds() if age is not None else None,
-                status=source.get("status"),
-                producing_job=source.get("job"),
-                producing_run=source.get("run_id"),
+                source=" ".join(map(str, places)) or None,
+                age_s=(decision.occurred_at - written).total_seconds() if written else None,
+                origin=origin,
+                usual=usual.get(name),
             )
         )
     return found

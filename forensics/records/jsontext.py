@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -76,6 +77,15 @@ def time_text(time: datetime) -> str:
     """A time in UTC as ISO 8601 with a Z, with as many digits as it needs."""
     time = time.astimezone(UTC).replace(tzinfo=None)
     return time.isoformat(timespec="auto") + "Z"
+
+
+#: Half of a surrogate pair: a JSON escape can write one, UTF-8 cannot.
+HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+
+def is_text(value: str) -> bool:
+    """Whether UTF-8 can say ``value``: it has no half of a surrogate pair."""
+    return value.isascii() or HALF_PAIR.search(value) is None
 
 
 def exact_float(text: str) -> float:

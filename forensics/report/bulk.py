@@ -77,7 +77,7 @@ def single(found: Reconstruction, width: int) -> list[Line]:
 
 def head(window: Window, count: int, width: int) -> Iterator[Line]:
     """Which decisions are answered for."""
-    facts = [f"{count:,} decisions", _period(window.since, window.until)]
+    facts = [f"{count:,} decisions", period(window.since, window.until)]
     if window.where:
         facts.append(f"where {window.where}")
     if window.limit is not None:
@@ -85,7 +85,8 @@ def head(window: Window, count: int, width: int) -> Iterator[Line]:
     yield from flowing([span(window.decision_point, "bold"), Span("   ")], facts, width)
 
 
-def _period(since: datetime | None, until: datetime | None) -> str:
+def period(since: datetime | None, until: datetime | None) -> str:
+    """From when to when, in words."""
     if since is None and until is None:
         return "the whole time of the lake"
     start = f"{since:%Y-%m-%d %H:%M}" if since else "the first"

@@ -3,54 +3,265 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import groupby
 
-from forensics.reconstruct.as_of import State
+from forensics.reconstruct.changes.change import Change
 from forensics.reconstruct.diff import Diff
+from forensics.reconstruct.state import Live, Pipeline, State
 from forensics.records.jsontext import dumps
-from forensics.report.spans import Line, Span, fitted, span
+from forensics.report.spans import Line, Span, fitted, span, wrapped
 from forensics.report.text import table
 from forensics.report.words import age_words, number_words, short_digest, time_words, value_words
 
 _CHANGES_SHOWN = 8
+_VALUES_SHOWN = 8
+_WIDE = 110
 
 
 def screen(state: State, width: int) -> list[Line]:
-    """What was live, then what had been announced."""
-    lines: list[Line] = [[Span("as of ", "dim"), span(time_words(state.time), "bold")]]
-    point = None
-    rows: list[tuple[str, ...]] = []
-    narrow = width < 110  # what replaced what, and since when, is worth more than a digest
-    head: tuple[str, ...] = ("environment", "what", "version", "digest")
-    head = (*(head[:3] if narrow else head), "share", "since", "replaced")
-    for live in [*state.live, None]:
-        if live is None or live.decision_point != point:
-            if rows:
-                lines += [[], [span(point, "bold")], *table([head, *rows], width)]
-            rows = []
-            if live is None:
-                break
-            point = live.decision_point
-        digest = () if narrow else (short_digest(live.digest),)
-        age = "" if narrow else f" ({age_words(state.time - live.since)})"
+    """What was in force, then pipelines, flags and controls, overrides, and what came before."""
+    sections = [list(_head(state))]
+    for point, group in groupby(state.live, key=lambda live: live.decision_point):
+        sections.append(list(_point(state, point, list(group), width)))
+    sections += [
+        list(_pipelines(state, width)),
+        list(_controls(state)),
+        list(_overrides(state)),
+        list(_changes(state, width)),
+    ]
+    lines: list[Line] = []
+    for section in sections:
+        if section:
+            lines += [[], *section] if lines else section
+    return [fitted(line, width) for line in lines]
+
+
+def _head(state: State) -> Iterator[Line]:
+    line: Line = [Span("as of ", "dim"), span(time_words(state.time), "bold")]
+    if state.known_by is not None:
+        line += [Span(" as known by ", "dim"), span(time_words(state.known_by), "bold")]
+    yield line
+
+
+def _point(state: State, point: str, lines: list[Live], width: int) -> Iterator[Line]:
+    """A decision point, its environments one after another; what they have in common once."""
+    yield [span(point, "bold")]
+    first: list[Live] = []
+    for environment, group in groupby(lines, key=lambda live: live.environment):
+        here = list(group)
+        common = {_key(live) for live in first} if first else set()
+        shown = [live for live in here if _key(live) not in common]
+        same = len(here) - len(shown)
+        yield [Span("  "), span(environment, "bold"), *_traffic(here, width)]
+        if shown:
+            yield from _components(state, shown, width)
+        if same:
+            yield [span(f"    {same} more as in {first[0].environment}", "dim")]
+        first = first or here
+    for ended in state.ended:
+        if ended.decision_point == point:
+            why = f", {ended.ended_by.statement}" if ended.ended_by else ""
+            yield [
+                Span("  "),
+                span(ended.environment, "bold"),
+                span(f"  ended; its last decision was at {_minute(ended.last_used)}{why}", "dim"),
+            ]
+
+
+def _key(live: Live) -> tuple[object, ...]:
+    return live.kind, live.name, live.version, live.digest, live.status == "live", live.everywhere
+
+
+def _traffic(here: list[Live], width: int) -> Line:
+    """The environment's share of the traffic, and the span that it was counted over."""
+    whole = max((live for live in here if live.span), key=_span_s, default=None)
+    if whole is None or whole.span is None or not whole.share:
+        return [Span("  no decision near", "dim")] if all(not live.span for live in here) else []
+    kind = [live for live in here if (live.kind, live.name) == (whole.kind, whole.name)]
+    share = sum(live.share or 0 for live in kind)
+    count = sum(live.decisions for live in kind)
+    start, end = whole.span
+    times = f"{_short_minute(start, width)} to {_short_minute(end, width)}"
+    return [span(f"  {share:.0%} of traffic · {count:,} decisions from {times}", "dim")]
+
+
+def _span_s(live: Live) -> float:
+    return (live.span[1] - live.span[0]).total_seconds() if live.span and live.share else -1.0
+
+
+def _components(state: State, shown: list[Live], width: int) -> Iterator[Line]:
+    wide = width >= _WIDE
+    places = [_place(live) for live in shown]
+    head = ("what", "version", "since", "before", *(("digest",) if wide else ()), "announced by")
+    rows = [head]
+    for live in shown:
+        version = live.version or short_digest(live.digest)
+        if live.share is not None and places.count(_place(live)) > 1:
+            version += f" {live.share:.0%}"
+        replaced = live.replaced_version
+        if replaced == live.version or not replaced:
+            replaced = short_digest(live.replaced_digest)
+        since = _short_minute(live.since, width)
         rows.append(
             (
-                live.environment,
-                f"{live.kind} {live.name}" if live.name else live.kind,
-                live.version or "",
-                *digest,
-                f"{live.share:.0%}",
-                f"{live.since:%Y-%m-%d %H:%M}{age}",
-                live.replaced_version or short_digest(live.replaced_digest),
+                _what(live),
+                version if wide else span(version, limit=12).text,
+                since if live.since_known else f"by {since}",
+                replaced if wide else span(replaced, limit=8).text,
+                *((short_digest(live.digest),) if wide else ()),
+                _by(live.announced),
             )
         )
-    if state.changes:
-        lines += [[], [Span("announced before", "bold")]]
-        for change in state.changes[:_CHANGES_SHOWN]:
-            age = age_words(state.time - change.occurred_at)
-            where = f" · {change.environment}" if change.environment else ""
-            line = [Span(f"  {age:>8}  ", "dim"), span(change.statement), span(where, "dim")]
-            lines.append(fitted(line, width))
-    return lines
+    lines = table(rows, width - 4)
+    yield [Span("    "), *lines[0]]
+    for live, line in zip(shown, lines[1:], strict=True):
+        yield [Span("    "), *line]
+        for text, warn in _notes(state, live):
+            for part in wrapped(span(text).text, width - 8):
+                yield [Span("        "), Span(part, "warn" if warn else "dim")]
+
+
+def _place(live: Live) -> tuple[str, str, str | None]:
+    return live.environment, live.kind, live.name
+
+
+def _what(live: Live) -> str:
+    kind = "fetch" if live.kind == "feature_fetch" else live.kind
+    return f"{kind} {live.name}" if live.name else kind
+
+
+def _by(change: Change | None) -> str:
+    if change is None:
+        return ""
+    unreviewed = ", not reviewed" if change.kind in ("deploy", "config", "artifact") else ""
+    reviewed = "" if change.reviewed_by else unreviewed
+    return f"{change.actor or 'somebody'}{reviewed}"
+
+
+def _notes(state: State, live: Live) -> Iterator[tuple[str, bool]]:
+    """What a line of the table cannot say; whether it is worth a warning."""
+    if live.status == "announced":
+        if live.next_used is None:
+            yield "announced; no decision has used it", True
+        else:
+            later = age_words(live.next_used - state.time)
+            yield f"announced; first used {_second(live.next_used)}, {later} later", True
+    elif live.status == "last_seen" and live.last_used is not None:
+        before = age_words(state.time - live.last_used)
+        yield f"last used {_second(live.last_used)}, {before} before", True
+    if not live.everywhere and live.status == "live":
+        places = live.regions if len(live.regions) == 1 else live.replicas
+        if places:
+            yield f"on {', '.join(places)}", True
+    if isinstance(live.values, dict) and live.values:
+        named = [f"{name} {value_words(value)}" for name, value in live.values.items()]
+        more = len(named) - _VALUES_SHOWN
+        rest = f" · {more} more" if more > 0 else ""
+        yield " · ".join(named[:_VALUES_SHOWN]) + rest, False
+
+
+def _pipelines(state: State, width: int) -> Iterator[Line]:
+    if not state.pipelines:
+        return
+    yield [Span("pipelines", "bold")]
+    rows: list[tuple[str, ...]] = [("job", "code", "since", "before", "run", "written")]
+    for pipeline in state.pipelines:
+        ended = pipeline.ended_at
+        run = pipeline.run_id or (pipeline.served[0] if pipeline.served else "")
+        rows.append(
+            (
+                pipeline.job.rsplit("/", 1)[-1] if width < _WIDE else pipeline.job,
+                pipeline.code_version or "",
+                _since(pipeline),
+                pipeline.replaced_version or "",
+                run[:8],
+                f"{age_words(state.time - ended)} before" if ended else "",
+            )
+        )
+    lines = table(rows, width - 2)
+    yield [Span("  "), *lines[0]]
+    for pipeline, line in zip(state.pipelines, lines[1:], strict=True):
+        yield [Span("  "), *line]
+        for text in _pipeline_notes(pipeline):
+            for part in wrapped(span(text).text, width - 6):
+                yield [Span("      "), Span(part, "warn")]
+
+
+def _since(pipeline: Pipeline) -> str:
+    """Since when a job ran its code; the first run that is known had it already, maybe."""
+    if pipeline.since is None or pipeline.code_version is None:
+        return ""
+    return f"{'' if pipeline.replaced_version else 'by '}{_minute(pipeline.since)}"
+
+
+def _pipeline_notes(pipeline: Pipeline) -> Iterator[str]:
+    if pipeline.failed and pipeline.failed_at:
+        yield f"failed since {_minute(pipeline.failed_at)}: {pipeline.failed}"
+    others = [run for run in pipeline.served if pipeline.run_id and run != pipeline.run_id]
+    if others:
+        yield f"decisions were last served by run {', '.join(run[:8] for run in others)}"
+
+
+def _controls(state: State) -> Iterator[Line]:
+    if not state.controls:
+        return
+    yield [Span("flags and controls", "bold")]
+    for change in state.controls:
+        until = f" until {_minute(change.expires_at)}" if change.expires_at else ""
+        by = f" · {change.authority or change.actor or 'by nobody named'}"
+        where = f" · {change.environment}" if change.environment else ""
+        yield [
+            span(f"  {change.kind} {change.component} "),
+            span(change.to_version or change.what or "set", "bold"),
+            span(f" since {_minute(change.occurred_at)}{until}{by}{where}", "dim"),
+        ]
+
+
+def _overrides(state: State) -> Iterator[Line]:
+    found = state.overrides
+    if not found.standing or found.last_at is None:
+        return
+    yield [
+        Span("overrides", "bold"),
+        span(f" · {found.standing:,} decisions stand overridden, the last one "
+             f"{age_words(state.time - found.last_at)} before", "dim"),
+    ]  # fmt: skip
+    for change in found.wide[:_CHANGES_SHOWN]:
+        until = f" until {_minute(change.expires_at)}" if change.expires_at else ""
+        scope = change.detail.get("scope") or "no scope"
+        yield [
+            span(f"  {change.component} → {change.to_version}"),
+            span(f"{until} · {scope} · {change.actor}", "dim"),
+        ]
+
+
+def _changes(state: State, width: int) -> Iterator[Line]:
+    if not state.changes:
+        return
+    yield [Span("changed before", "bold")]
+    for change in state.changes[:_CHANGES_SHOWN]:
+        age = age_words(state.time - change.true_from)
+        where = f" · {change.environment}" if change.environment else ""
+        line: Line = [Span(f"  {age:>8}  ", "dim"), span(change.statement), span(where, "dim")]
+        flagged = change.agreement in ("unseen", "unannounced")
+        yield fitted([*line[:1], span(line[1].text, "warn" if flagged else ""), line[2]], width)
+        if change.agreement == "unseen" and change.confirmation:
+            yield [span(f"            {change.confirmation}", "warn")]
+
+
+def _minute(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M}"
+
+
+def _short_minute(time: datetime, width: int) -> str:
+    """A time without its year where there is little room."""
+    return _minute(time) if width >= _WIDE else f"{time:%m-%d %H:%M}"
+
+
+def _second(time: datetime) -> str:
+    return f"{time:%H:%M:%S}"
 
 
 def difference(diff: Diff, width: int) -> list[Line]:

@@ -1,6 +1,7 @@
 """The reference pages are what the code says, and nothing is left out of them."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -59,3 +60,14 @@ def test_every_error_is_documented(pages: dict[str, str]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_record_kind_is_documented(pages: dict[str, str], kind: str) -> None:
     assert f"\n## {kind}\n" in pages["records.md"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))],
+    ids=lambda path: str(path.relative_to(DOCS.parent)),
+)
+def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
