@@ -57,7 +57,7 @@ def _treecf(search: str) -> Callable[[Path, dict[str, Any], Any], Explain]:
             policies[name] = Grid(lever["step"], lever["low"])
             scales[name] = lever["scale"]
         explainer = Explainer(
-            str(folder / task["model"]), constraints=constraints, normalizers=scales,
+            _for_treecf(folder, task), constraints=constraints, normalizers=scales,
             value_policy=policies,
         )  # fmt: skip
         threshold = task["threshold"] - 1e-6
@@ -71,6 +71,16 @@ def _treecf(search: str) -> Callable[[Path, dict[str, Any], Any], Explain]:
         return explain
 
     return make
+
+
+def _for_treecf(folder: Path, task: dict[str, Any]) -> Any:
+    """The model as it takes it: XGBoost's file, LightGBM's own object."""
+    path = str(folder / task["model"])
+    if task["library"] != "lightgbm":
+        return path
+    import lightgbm
+
+    return lightgbm.Booster(model_file=path)
 
 
 def _dice(method: str) -> Callable[[Path, dict[str, Any], Any], Explain]:

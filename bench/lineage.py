@@ -111,12 +111,15 @@ def _benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     baseline = {"import_duckdb": lambda: _measure.run([PYTHON, "-c", "import duckdb"])}
     document["import_duckdb"] = _measure.wall_ms(_measure.in_turns(baseline, 3)["import_duckdb"])
+    imported = document["import_duckdb"]["cpu_median"]
     rng = random.Random(arguments.seed + 1)
     for depth in ("5", "all"):
         document[f"depth_{depth}"] = {
             kind: _asked(kind, depth, graph, rng, arguments.nodes, lake, files, lines)
             for kind in ("dataset", "job", "column", "run")
         }
+        for found in document[f"depth_{depth}"].values():
+            found["cpu_over_import"] = round(found["forensics"]["cpu_median"] / imported, 1)
     document["goals"] = [
         _measure.goal(f"{kind} to depth {depth} in at most {COLD_MS_MAX} ms", measured,
                       measured <= COLD_MS_MAX)

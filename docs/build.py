@@ -15,6 +15,7 @@ import click
 from forensics import errors
 from forensics.cli import exit_codes
 from forensics.cli.main import cli
+from forensics.reconstruct.detectors import DETECTORS
 from forensics_schemas import KINDS, json_schema
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -147,6 +148,33 @@ def exits() -> str:
     )
 
 
+def detectors() -> str:
+    """Every detector: what it checks, from what evidence, and all that it can answer."""
+    page = [
+        "# Detectors",
+        "What `forensics trace` says of one decision and `forensics check` of all in a window. A "
+        "finding's `detail.about` is the answer's code, and after a colon the feature or step that "
+        "it concerns, where that is one of several. A detector whose evidence is absent answers "
+        "*not checkable*, with the reason.",
+    ]
+    for detector in DETECTORS:
+        page += [
+            f"## {detector.kind}",
+            f"Checks: {detector.checks}",
+            f"Needs: {detector.needs}",
+            _table(
+                ("code", "severity", "said of decisions in a window"),
+                [
+                    (f"`{code}`", said.severity.replace("_", " "), said.words.format("…"))
+                    for code, said in detector.says.items()
+                ],
+            ),
+        ]
+        if detector.beyond_columns:
+            page.append(f"In a window: {detector.beyond_columns}")
+    return _page(page)
+
+
 def _comment_above(module: ModuleType, name: str) -> str:
     """The ``#:`` comment that documents the constant ``name``."""
     lines = inspect.getsource(module).splitlines()
@@ -172,7 +200,12 @@ def _page(blocks: Iterable[str]) -> str:
 
 def pages() -> dict[str, str]:
     """Every reference page, by file name."""
-    return {"records.md": records(), "commands.md": commands(), "errors.md": exits()}
+    return {
+        "records.md": records(),
+        "commands.md": commands(),
+        "detectors.md": detectors(),
+        "errors.md": exits(),
+    }
 
 
 def main() -> int:

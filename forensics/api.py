@@ -433,7 +433,7 @@ class Lake:
         Raises:
             NotFoundError: when the window holds no decision.
             UsageError: when there is no such decision point or detector.
-            IntegrityError: when a data file is not what was written.
+            IntegrityError: when a data file cannot be read.
         """
         from forensics.reconstruct.check import check
 

@@ -51,7 +51,7 @@ def command(
     too, with the reason.
 
     Exit status 0 when all could be checked and nothing of warning severity or above was found, 4
-    when not, 3 when the window holds no decision, 5 when a data file is not what was written.
+    when not, 3 when the window holds no decision, 5 when a data file cannot be read.
     """
     from forensics.api import open_lake
     from forensics.report.check import screen

@@ -34,10 +34,11 @@ def command(
     With REQUEST_ID it begins with that decision. `?` shows the keys of each place. Needs the extra
     `tui`.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # Textual draws on standard error, so that standard output stays what it was.
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "The terminal UI needs a terminal.",
-            "Standard input or output is none.",
+            "Standard input or standard error is none.",
             "In scripts use forensics find and forensics trace.",
         )
     from forensics_tui.opening import Asked

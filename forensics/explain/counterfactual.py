@@ -26,6 +26,9 @@ from forensics.replay.session import ReplaySession
 #: How much work a search may do where nobody says, as the seconds that it takes: see
 #: :func:`~forensics.explain.search.effort.units_of`. Enough for a proof in most cases.
 TIME_S = 0.1
+#: Likewise where features follow levers or constraints link levers: a proof takes little of that,
+#: or so much more that nobody would wait for it.
+TIME_LINKED_S = 0.05
 _CUT_SHORT = "before the clock ended the search, which another run need not repeat"
 
 
@@ -34,7 +37,7 @@ def counterfactuals(
     *,
     limit: int = 3,
     target: str | Collection[str] | None = None,
-    time_s: float = TIME_S,
+    time_s: float | None = None,
     prove: bool = True,
 ) -> CounterfactualSearch:
     """The nearest changes of levers after which the outcome is another, nearest first.
@@ -49,7 +52,8 @@ def counterfactuals(
         target: outcomes that count; any other than the recorded one where None.
         time_s: how much work to do, as the seconds that it takes on an idle machine of the kind in
             ``bench/README.md``. The work is what is counted, so that the answer does not depend on
-            the machine or on what else runs on it.
+            the machine or on what else runs on it. :data:`TIME_S` where None, or
+            :data:`TIME_LINKED_S`.
         prove: go on until the first answer is proven to be the nearest, or the work is done.
 
     Raises:
@@ -91,6 +95,8 @@ def counterfactuals(
         pairs = zip(decided.outcomes, allowed, strict=True)
         return [outcome if holds else None for outcome, holds in pairs]
 
+    if time_s is None:
+        time_s = TIME_LINKED_S if problem.derived or problem.constraints else TIME_S
     units = units_of(time_s)
     found = search(problem, wanted=wanted, limit=limit, units=units, prove=prove, verify=verify)
     answers = _answers(session, problem, found.answers)
@@ -99,7 +105,11 @@ def counterfactuals(
 
 
 def search_changes(
-    session: ReplaySession, limit: int, *, time_s: float, target: tuple[str, ...] = ()
+    session: ReplaySession,
+    limit: int,
+    *,
+    time_s: float | None = None,
+    target: tuple[str, ...] = (),
 ) -> tuple[CounterfactualSearch | None, str | None]:
     """The search for counterfactuals, or why there is none; None twice where none was asked for.
 

@@ -2,10 +2,10 @@
 
 What the specification's core demands is demanded here: time, producer, names, and objects where
 it has objects. An event that lacks them is refused, with the path of what is wrong. Kinder than its
-JSON Schema we are in three things, because known senders need it: ``schemaURL`` may be absent, so
-may ``_producer`` and ``_schemaURL`` of facets, a ``runId`` need not be a UUID, and null stands for
-absent. What a facet says is another matter: it is an extra, so one of an odd shape costs its column
-and not the event, whose bytes are kept in any case.
+JSON Schema we are where known senders need it: ``schemaURL`` may be absent, and so may
+``_producer`` and ``_schemaURL`` of facets; a ``runId`` need not be a UUID; null stands for absent.
+What a facet says is another matter: it is an extra, so one of an odd shape costs its column and not
+the event, whose bytes are kept in any case.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ HALF_WRITTEN = b"\\ud"
 _ID_MAX = 256
 #: Names that only decisions and other records of the contract have.
 _OTHERS = frozenset(
-    ("record", "decision_point", "decision_id", "request_id", "change_id", "override_id")
-)
+    ("record", "decision_point", "decision_id", "request_id", "change_id", "override_id",
+     "declaration_id")
+)  # fmt: skip
 
 
 class Invalid(Exception):
@@ -45,6 +46,8 @@ class Invalid(Exception):
 def is_event(record: Event) -> bool:
     """Whether ``record`` has the shape of an event: a time, a producer, and what it is about."""
     if type(record.get("eventTime")) is not str or type(record.get("producer")) is not str:
+        return False
+    if not _OTHERS.isdisjoint(record):
         return False
     run, job, dataset = record.get("run"), record.get("job"), record.get("dataset")
     return (
@@ -148,8 +151,11 @@ def translate(event: Event) -> dict[str, Any]:
     outputs: list[Event] = event.get("outputs") or [] if kind != "dataset" else [event["dataset"]]
     edges = [edge for given in (*inputs, *outputs) for edge in facets_.column_edges(given)]
     event_type = event.get("eventType")
-    read = [_dataset(given, "inputFacets") for given in inputs]
-    written = [_dataset(given, "outputFacets") for given in outputs]
+    read = [_dataset(given, given.get("inputFacets")) for given in inputs]
+    written = [
+        _dataset(given, None if kind == "dataset" else given.get("outputFacets"))
+        for given in outputs
+    ]
     aliases = [pair for said in (*read, *written) for pair in _aliases(said)]
     return {
         "event_id": hashlib.sha256(text).hexdigest(),
@@ -172,8 +178,8 @@ def translate(event: Event) -> dict[str, Any]:
     }
 
 
-def _dataset(given: Event, own: str) -> dict[str, Any]:
-    said = facets_.dataset(given.get("facets") or {}, given.get(own) or {})
+def _dataset(given: Event, own: Event | None) -> dict[str, Any]:
+    said = facets_.dataset(given.get("facets") or {}, own or {})
     return {"namespace": given["namespace"], "name": given["name"], **said}
 
 
@@ -239,8 +245,7 @@ def _text(given: Event, name: str, path: str) -> str:
 
 
 def _said(value: Any) -> str:
-    from forensics.ingest.columns import (
-        said,
-    )  # readers of landed events, which are right, need none
+    # Readers of landed events, which are right, need none of this.
+    from forensics.ingest.columns import said
 
     return said(value)

@@ -269,14 +269,18 @@ class LineageTables:
 
     def schema(self, datasets: Collection[Pair]) -> list[str]:
         """Columns that a dataset, under any of its names, was last said to have."""
-        found = self._run(
-            "SELECT arg_max(said.columns, (occurred_at, event_id)) FROM ("
-            "SELECT occurred_at, event_id, unnest(outputs) AS said FROM lineage_source UNION ALL "
-            "SELECT occurred_at, event_id, unnest(inputs) FROM lineage_source) "
-            f"WHERE len(said.columns) > 0 AND (said.namespace, said.name) IN {_PAIRS}",
-            _columns(datasets),
-        )
-        return list(found[0][0] or ()) if found else []
+        for events in ("lineage_recent", "lineage_source"):  # the former is what is read quickly
+            found = self._run(
+                "SELECT said.columns FROM ("
+                f"SELECT occurred_at, unnest(outputs) AS said FROM {events} UNION ALL "
+                f"SELECT occurred_at, unnest(inputs) FROM {events}) "
+                f"WHERE len(said.columns) > 0 AND (said.namespace, said.name) IN {_PAIRS} "
+                "ORDER BY occurred_at DESC, said.columns LIMIT 1",
+                _columns(datasets),
+            )
+            if found:
+                return list(found[0][0])
+        return []
 
     def ever_had(self, datasets: Collection[Pair], column: str) -> bool:
         """Whether any edge, also one that no longer holds, touches a column of a dataset."""

@@ -33,6 +33,9 @@ from forensics.lake.window import (
 KEPT_ROWS = 10_000
 _CHUNK_ROWS = 250_000
 _SPANS = 1_000
+_PARTS = 60
+#: Matches that are read at once, where they are few among many others.
+_SPAN_ROWS = 256
 _HOUR_US = 3_600_000_000
 _File = tuple[str, DataFile]
 
@@ -87,16 +90,16 @@ def _matching(reader: Reader, view: View) -> Iterator[Found]:
         for at, count in fresh.items():
             counts[at] = counts.get(at, 0) + count
             total += count
-        if chunk.done < 1.0:
-            whole = {at: n for at, n in counts.items() if chunk.settled(first_us, width, at)}
-            spans = merged(first_us, width, whole, end_us, 1)
-            yield Found(TimePages(reader.another(), view, spans), total, chunk.done)
-        elif kept is not None:
+        pages: Pages
+        if kept is not None:
             kept.sort(key=lambda row: row[: len(KEY)], reverse=view.descending)
-            yield Found(KeptPages(kept, -1 if view.descending else 1), total, 1.0)
+            sure = [row for row in kept if chunk.settled(row[TIME], 1, 0)]
+            pages = KeptPages(sure, -1 if view.descending else 1)
         else:
-            spans = merged(first_us, width, counts, end_us, 1)
-            yield Found(TimePages(reader.another(), view, spans), total, 1.0)
+            settled = {at: n for at, n in counts.items() if chunk.settled(first_us, width, at)}
+            spans = merged(first_us, width, settled, end_us, _SPAN_ROWS)
+            pages = TimePages(reader.another(), view, spans)
+        yield Found(pages, total, chunk.done)
     if not chunks:
         yield Found(KeptPages(()), 0, 1.0)
 
@@ -236,18 +239,14 @@ class Rates:
 
     def outcomes(self) -> list[str]:
         """Outcomes, first those that were at some times the most above their usual rate."""
-        totals: Counter[int] = Counter()
-        for by_bin in self.counts.values():
-            totals.update(by_bin)
-        all_ = totals.total()
 
         def excess(outcome: str) -> float:
-            by_bin = self.counts[outcome]
-            rate = sum(by_bin.values()) / all_
-            above = (by_bin.get(at, 0) - count * rate for at, count in totals.items())
-            chance = (count * rate * (1 - rate) or 1.0 for count in totals.values())
-            pairs = zip(above, chance, strict=True)
-            return sum(more * more / usual for more, usual in pairs if more > 0)
+            parts = self.columns(outcome, _PARTS)
+            all_ = sum(decisions for _, decisions in parts)
+            rate = sum(hits for hits, _ in parts) / max(all_, 1)
+            usual = rate * (1 - rate) or 1.0
+            above = ((hits - n * rate, n) for hits, n in parts if n and hits > n * rate)
+            return sum(more * more / (n * usual) for more, n in above)
 
         return sorted(self.counts, key=lambda outcome: (-excess(outcome), outcome))
 

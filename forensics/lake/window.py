@@ -198,6 +198,8 @@ class Reader:
         """A column as SQL, of one type in all points of the view."""
         if name == "occurred_at":
             return "epoch_us(occurred_at)"
+        if name in ("decision_id", "request_id"):  # one names the other where only one was given
+            return f"coalesce({name}, decision_id, request_id)"
         if not name.startswith(_FEATURE):
             return _FIELDS[name]
         feature = name.removeprefix(_FEATURE)
@@ -377,7 +379,7 @@ class TimePages:
         found = []
         if source is not None:
             found = reader.ask(
-                f'SELECT * FROM ({source}) ORDER BY "{TIME}", "{DECISION}", "{POINT}" '
+                f'SELECT * FROM ({source}) ORDER BY "{TIME}", "{POINT}", "{DECISION}" '
                 f"LIMIT {_BLOCK_ROWS} OFFSET {number * _BLOCK_ROWS}"
             )
         self._blocks[key] = found
@@ -393,19 +395,20 @@ def _is_large(span: Span) -> bool:
 def merged(
     first_us: int, width: int, counts: Mapping[int, int], end_us: int, rows: int
 ) -> list[Span]:
-    """Neighbouring stretches of ``width`` as one span while that has at most ``rows`` rows."""
+    """Stretches of ``width``, neighbouring ones as one while that has at most ``rows`` rows.
+
+    Stretches without rows stay out: a span in which nothing is would still have to be read.
+    """
     spans: list[Span] = []
     for at in sorted(counts):
         count = counts[at]
         began = first_us + at * width
         ends = min(began + width, end_us)
         before = spans[-1] if spans else None
-        if before is not None and before.rows + count <= rows:
+        if before is not None and before.end_us == began and before.rows + count <= rows:
             spans[-1] = Span(before.first_us, ends, before.rows + count)
         else:
-            spans.append(Span(before.end_us if before else first_us, ends, count))
-    if spans:
-        spans[-1] = spans[-1]._replace(end_us=end_us)
+            spans.append(Span(began, ends, count))
     return spans
 
 

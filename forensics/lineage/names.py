@@ -6,7 +6,8 @@ to part it is tried, and what is there decides. A name alone will do where it na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from difflib import get_close_matches
 
 from forensics.errors import NotFoundError, UsageError
 from forensics.lake.lineage import LineageTables, Pair
@@ -62,7 +63,7 @@ class Names:
         runs = {node.part for node in found if node.kind == "run"}
         if len(found) == 1 or (len(runs) == 1 and all(node.kind == "run" for node in found)):
             return found
-        raise _ambiguous(asked, found, self._namespace)
+        raise _ambiguous(asked, found)
 
     def _candidates(self, kind: Kind | None, name: str) -> Iterator[Id]:
         if kind in ("column", None) and "#" in name:
@@ -120,40 +121,35 @@ class Names:
         yield from dict.fromkeys(found)
 
     def _unknown(self, asked: str, kind: Kind | None, name: str) -> NotFoundError:
-        wanted = {"column": "dataset", "version": "dataset"}.get(kind or "", kind)
-        near: list[str] = []
-        if wanted != "feature":
-            kinds = [wanted] if wanted else ["dataset", "job", "run"]
-            base = (
-                name.partition("#")[0].partition("@")[0] if kind in ("column", "version") else name
-            )
-            near = [
-                Id("run", "", "", found).text if what == "run" else Id(what, space, found).text  # type: ignore[arg-type]
-                for what, space, found in self._tables.near_names(kinds, base, _NEAREST)
-            ]
-        if wanted in ("feature", None):
-            import difflib
-
-            texts = [f"{point}.{feature}" for point, feature in self._features]
+        near = self._near_columns(name) if kind == "column" else []
+        if kind != "feature" and not near:
+            kinds: list[Kind] = ["dataset", "job", "run"] if kind is None else [kind]
+            if kind in ("column", "version"):
+                kinds, mark = ["dataset"], "#" if kind == "column" else "@"
+                name = name.rpartition(mark)[0] or name
             near += [
-                f"feature:{text}" for text in difflib.get_close_matches(name, texts, _NEAREST, 0.7)
+                nodes.run(("", "", found)).text if what == "run" else _node(what, space, found).text
+                for what, space, found in self._tables.near_names(kinds, name, _NEAREST)
             ]
-        if kind == "column" and "#" in name:
-            for dataset, _ in _splits(name, "#"):
-                for pair in self._known("dataset", dataset):
-                    near = [
-                        nodes.column(pair, each).text
-                        for each in self._graph.columns_of(pair)[:_LISTED]
-                    ]
-        words = kind or "dataset, column, job, run or feature"
+        if kind in ("feature", None):
+            texts = [f"{point}.{feature}" for point, feature in self._features]
+            near += [f"feature:{text}" for text in get_close_matches(name, texts, _NEAREST, 0.7)]
         return NotFoundError(
-            f"Lineage knows no {words} {name!r}.",
+            f"Lineage knows no {kind or 'dataset, column, job, run or feature'} "
+            f"{parted(asked)[1]!r}.",
             "No lineage event or declaration up to that time names it.",
-            f"Nearest: {', '.join(near)}."
-            if near
-            else "Names are given as dataset:NAMESPACE/NAME.",
+            f"Nearest: {', '.join(near)}." if near else "Name it as dataset:NAMESPACE/NAME.",
             nearest=tuple(near),
         )
+
+    def _near_columns(self, name: str) -> list[str]:
+        """Columns of the dataset that is named, where there is one."""
+        for dataset, column in _splits(name, "#"):
+            for pair in self._known("dataset", dataset):
+                names = self._graph.columns_of(pair)
+                near = get_close_matches(column, names, _LISTED, 0.5) or names[:_LISTED]
+                return [nodes.column(pair, each).text for each in near]
+        return []
 
 
 def parted(asked: str) -> tuple[Kind | None, str]:
@@ -172,14 +168,15 @@ def _splits(text: str, mark: str) -> Iterator[tuple[str, str]]:
             yield text[:at], text[at + 1 :]
 
 
-def _ambiguous(asked: str, found: Iterable[Id], namespace: str | None) -> UsageError:
-    texts = [node.text for node in found]
-    spaces = sorted({node.namespace for node in found if node.kind in ("dataset", "job", "column")})
-    listed = ", ".join(texts[:_LISTED]) + (", …" if len(texts) > _LISTED else "")
-    todo = "Say which one." if len(set(texts)) == len(texts) else (
-        "Say its namespace with --namespace and its name alone: "
-        + ", ".join(map(repr, spaces[:_LISTED])) + "."
-    )  # fmt: skip
-    if namespace is not None and len(set(texts)) != len(texts):
-        todo = "Say which one."
-    return UsageError(f"{asked!r} names {len(texts)} things: {listed}.", "", todo)
+def _node(kind: str, namespace: str, name: str) -> Id:
+    return nodes.job((namespace, name)) if kind == "job" else nodes.dataset((namespace, name))
+
+
+def _ambiguous(asked: str, found: list[Id]) -> UsageError:
+    texts = [node.text for node in found[:_LISTED]]
+    listed = ", ".join(texts) + (", …" if len(found) > _LISTED else "")
+    todo = "Say which one."
+    if len(set(texts)) < len(texts):
+        spaces = ", ".join(repr(node.namespace) for node in found[:_LISTED])
+        todo = f"Say its namespace with --namespace, and the name in it alone: {spaces}."
+    return UsageError(f"{asked!r} names {len(found)} things: {listed}.", "", todo)

@@ -150,6 +150,8 @@ def by_id(snapshot: Snapshot, run_id: str) -> list[Run]:
 def writers(snapshot: Snapshot, dataset: str, *, before: datetime, limit: int = 1) -> list[Run]:
     """The last runs that had written a dataset and were complete before a time, newest first.
 
+    Each is given as all of its events tell it, also those that came afterwards.
+
     Args:
         snapshot: the lake.
         dataset: ``namespace/name``; under its other names it is found too.
@@ -159,21 +161,20 @@ def writers(snapshot: Snapshot, dataset: str, *, before: datetime, limit: int = 
     paths = snapshot.paths(TABLE, last_us=to_micros(before))
     if not paths:
         return []
-    events = f"read_parquet({sql.literal(paths)}, union_by_name = true)"
-    until = f"kind = 'run' AND occurred_at < {_instant(before)}"
     names = sql.literal(sorted(names_of(snapshot, dataset)))
     query = f"""
-        WITH wrote AS (
-            SELECT DISTINCT job_namespace, job_name, run_id FROM {events}
-            WHERE {until} AND list_has_any(writes, {names})
-        ), ended AS (
-            SELECT job_namespace, job_name, run_id, event_type, epoch_us(occurred_at) AS us
-            FROM {events} SEMI JOIN wrote USING (job_namespace, job_name, run_id)
-            WHERE {until} AND event_type IN {ENDED}
+        WITH told AS (
+            SELECT job_namespace, job_name, run_id, event_type, epoch_us(occurred_at) AS us,
+                   list_has_any(writes, {names}) AS wrote
+            FROM read_parquet({sql.literal(paths)}, union_by_name = true)
+            WHERE kind = 'run' AND occurred_at < {_instant(before)}
         )
-        SELECT job_namespace, job_name, run_id, max(us) AS done FROM ended GROUP BY ALL
-        HAVING arg_max(event_type, (us, list_position({sql.literal(ENDED)}, event_type)))
-               = 'COMPLETE'
+        SELECT job_namespace, job_name, run_id,
+               max(us) FILTER (WHERE event_type = 'COMPLETE') AS done
+        FROM told GROUP BY ALL
+        HAVING bool_or(wrote)
+           AND arg_max(event_type, (us, list_position({sql.literal(ENDED)}, event_type)))
+               FILTER (WHERE event_type IN {ENDED}) = 'COMPLETE'
         ORDER BY done DESC, job_namespace, job_name, run_id LIMIT {int(limit)}
     """
     with sql.reading("The table of lineage events"):
@@ -234,18 +235,7 @@ def _instant(time: datetime) -> str:
 
 def names_of(snapshot: Snapshot, dataset: str) -> set[str]:
     """All names of a dataset, ``namespace/name``, as symlinks facets tell them."""
-    paths = snapshot.paths(TABLE)
-    names = {dataset}
-    if not paths:
-        return names
-    query = f"""
-        SELECT DISTINCT pair.name, pair.alias FROM (
-            SELECT unnest(aliases) AS pair
-            FROM read_parquet({sql.literal(paths)}, union_by_name = true) WHERE len(aliases) > 0
-        )
-    """
-    with sql.reading("The table of lineage events"):
-        pairs = snapshot.connection.execute(query).fetchall()
+    pairs, names = _aliases(snapshot), {dataset}
     grown = True
     while grown:
         grown = False
@@ -254,6 +244,29 @@ def names_of(snapshot: Snapshot, dataset: str) -> set[str]:
                 names |= {one, other}
                 grown = True
     return names
+
+
+#: Aliases by the files that tell them: a trace asks for those of several datasets.
+_ALIASES: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+
+
+def _aliases(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Pairs of names of one dataset, of all datasets."""
+    paths = snapshot.paths(TABLE)
+    pairs = _ALIASES.get(tuple(paths))
+    if pairs is None:
+        query = f"""
+            SELECT DISTINCT pair.name, pair.alias FROM (
+                SELECT unnest(aliases) AS pair
+                FROM read_parquet({sql.literal(paths)}, union_by_name = true)
+                WHERE len(aliases) > 0
+            )
+        """
+        with sql.reading("The table of lineage events"):
+            pairs = snapshot.connection.execute(query).fetchall() if paths else []
+        _ALIASES.clear()
+        _ALIASES[tuple(paths)] = pairs
+    return pairs
 
 
 def merged(told: Iterable[Told]) -> list[Run]:

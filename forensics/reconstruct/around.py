@@ -18,6 +18,7 @@ from forensics.records.decision import Decision
 
 if TYPE_CHECKING:
     from forensics.lineage.runs import Run
+    from forensics.reconstruct.changes import Change
     from forensics.reconstruct.detectors.base import Stretch
 
 _SECOND_US = 1_000_000
@@ -215,6 +216,19 @@ class Around:
         if key not in self._runs:
             self._runs[key] = runs.writers(self._snapshot, dataset, before=time, limit=RUNS_BEFORE)
         return self._runs[key]
+
+    def last_change(self, component: str) -> Change | None:
+        """What became different last at a component that serves every environment alike."""
+        from forensics.reconstruct import changes
+
+        decision = self._decision
+        before = changes.before(
+            self._snapshot,
+            decision.occurred_at,
+            decision_point=decision.decision_point,
+            limit=None,
+        )
+        return next((c for c in before if c.component == component), None)
 
     def _between(self, first_us: int, end_us: int, columns: str) -> str:
         return between(

@@ -19,6 +19,7 @@ from forensics.reconstruct.changes import explicit
 from forensics.reconstruct.changes.change import Change
 from forensics.reconstruct.changes.declared import standing_overrides
 from forensics.reconstruct.changes.query import Account, account
+from forensics.reconstruct.changes.runs import last_runs
 from forensics.reconstruct.in_force import in_force
 from forensics.reconstruct.pipelines import pipelines
 from forensics.reconstruct.state import Ended, Live, Overridden, Pipeline, State
@@ -73,13 +74,14 @@ def as_of(
     ended: list[Ended] = []
     told: list[Change] = []
     ran: dict[str, Pipeline] = {}
+    lasts = last_runs(snapshot, time, known_by)
     for point in points:
         known = evidence.account(point)
         found = in_force(snapshot, known, time, known_by)
         live += _with_values(snapshot, found.live)
         ended += found.ended
         told += [change for change in known.changes if change.true_from <= time]
-        for pipeline in pipelines(known, found.served, time):
+        for pipeline in pipelines(known, lasts, found.served, time):
             other = ran.get(pipeline.job)
             served = {*pipeline.served, *(other.served if other else ())}
             ran[pipeline.job] = replace(pipeline, served=tuple(sorted(served)))

@@ -140,7 +140,7 @@ def check(
     Raises:
         NotFoundError: when the window holds no decision.
         UsageError: when there is no such decision point or detector, or the window is no window.
-        IntegrityError: when a data file, a declaration or an index is not what was written.
+        IntegrityError: when a data file or an index cannot be read, or a declaration is altered.
     """
     detectors = _chosen(kinds)
     points = _points(snapshot, decision_point)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from forensics.reconstruct.changes.change import Change
 from forensics.reconstruct.changes.query import Account
-from forensics.reconstruct.changes.runs import JobRun
+from forensics.reconstruct.changes.runs import JobRun, LastRun
 from forensics.reconstruct.state import Pipeline
 
 
 def pipelines(
-    known: Account, served: Mapping[str, tuple[str, ...]], time: datetime
+    known: Account,
+    last: Iterable[LastRun],
+    served: Mapping[str, tuple[str, ...]],
+    time: datetime,
 ) -> Iterator[Pipeline]:
     """The jobs whose runs are known from lineage, and those that only decisions name.
 
     Args:
-        known: of a decision point, with the runs that ended by ``time``.
+        known: of a decision point, with the runs that tell something.
+        last: the last completed run of each job by ``time``.
         served: the runs that fed its last decisions, by job.
         time: when.
     """
@@ -25,29 +29,34 @@ def pipelines(
     for run in known.runs:
         if run.ended_at <= time:
             by_job.setdefault(run.job, []).append(run)
+    lasts = {run.job: run for run in last}
     for job, runs in by_job.items():
-        yield _pipeline(known, job, runs, served.get(job, ()))
+        yield _pipeline(known, job, runs, lasts.get(job), served.get(job, ()))
     for job, ids in served.items():
         if job not in by_job:
             yield Pipeline(job, None, None, None, None, None, None, None, None, ids, "decisions")
 
 
-def _pipeline(known: Account, job: str, runs: list[JobRun], served: tuple[str, ...]) -> Pipeline:
+def _pipeline(
+    known: Account,
+    job: str,
+    runs: list[JobRun],
+    last: LastRun | None,
+    served: tuple[str, ...],
+) -> Pipeline:
     done = [run for run in runs if run.state == "COMPLETE"]
-    last = done[-1] if done else None
     after = [run for run in runs if last is None or run.ended_at > last.ended_at]
-    first_failed = after[0] if after else None
+    first_failed = next((run for run in after if run.state != "COMPLETE"), None)
+    code = next((run.code_version for run in reversed(done) if run.code_version), None)
     since = before = None
-    if last is not None:
-        since = last
-        for run in reversed(done):
-            if run.code_version != last.code_version:
-                before = run
-                break
-            since = run
+    for run in reversed(done):
+        if run.code_version is not None and run.code_version != code:
+            before = run
+            break
+        since = run
     return Pipeline(
         job=job,
-        code_version=last.code_version if last else None,
+        code_version=code,
         run_id=last.run_id if last else None,
         ended_at=last.ended_at if last else None,
         since=since.ended_at if since else None,

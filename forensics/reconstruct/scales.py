@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
 from typing import Any, NamedTuple
 
 from forensics.lake import sql
@@ -114,6 +113,8 @@ def run_jump(
     departs = _departs(measures, usual)
     if departs is None:
         return None
+    from statistics import median
+
     factor, value, at = departs
     others = []
     for entry in earlier:

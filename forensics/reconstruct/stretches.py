@@ -23,11 +23,11 @@ from forensics.reconstruct.detectors.base import SHAPE, Shape, Stretch
 from forensics.reconstruct.scales import USUAL_DAYS, RunMeasures, jumps, run_measures, usual_by_day
 
 #: About as many decisions are in a stretch at most.
-ROWS_MAX = 1_000_000
+ROWS_MAX = 500_000
 #: So many decisions tell the commonest lists of steps, and so many lists are worth a condition.
 _SOME, _SHAPES_MAX = 4_096, 16
 #: About as many ids are compared at a time.
-_IDS_MAX = 4_000_000
+_IDS_MAX = 2_000_000
 
 
 class Span(NamedTuple):

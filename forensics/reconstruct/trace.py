@@ -311,10 +311,10 @@ def _recorded_attribution(decision: Decision) -> Attribution | None:
 def _counterfactuals(
     session: ReplaySession, limit: int
 ) -> tuple[CounterfactualSearch | None, str | None]:
-    from forensics.explain.counterfactual import TIME_S, search_changes
+    from forensics.explain.counterfactual import search_changes
 
     try:
-        return search_changes(session, limit, time_s=TIME_S)
+        return search_changes(session, limit)
     except UsageError as error:  # what was declared contradicts itself; all else can be told
         return None, str(error)
 

@@ -71,14 +71,18 @@ def _point(state: State, point: str, lines: list[Live], width: int) -> Iterator[
 
 
 def _key(live: Live) -> tuple[object, ...]:
-    return live.kind, live.name, live.version, live.digest, live.status == "live", live.everywhere
+    return (
+        live.kind, live.name, live.version, live.digest, live.everywhere,
+        live.status == "announced",
+    )  # fmt: skip
 
 
 def _traffic(here: list[Live], width: int) -> Line:
     """The environment's share of the traffic, and the span that it was counted over."""
     whole = max((live for live in here if live.span), key=_span_s, default=None)
     if whole is None or whole.span is None or not whole.share:
-        return [Span("  no decision near", "dim")] if all(not live.span for live in here) else []
+        last = max((live.last_used for live in here if live.last_used), default=None)
+        return [span(f"  last decision {_minute(last)}" if last else "  no decision yet", "dim")]
     kind = [live for live in here if (live.kind, live.name) == (whole.kind, whole.name)]
     share = sum(live.share or 0 for live in kind)
     count = sum(live.decisions for live in kind)
@@ -118,7 +122,8 @@ def _components(state: State, shown: list[Live], width: int) -> Iterator[Line]:
     yield [Span("    "), *lines[0]]
     for live, line in zip(shown, lines[1:], strict=True):
         yield [Span("    "), *line]
-        for text, warn in _notes(state, live):
+        alone = places.count(_place(live)) == 1
+        for text, warn in _notes(state, live, alone and _silent(live, shown)):
             for part in wrapped(span(text).text, width - 8):
                 yield [Span("        "), Span(part, "warn" if warn else "dim")]
 
@@ -140,7 +145,13 @@ def _by(change: Change | None) -> str:
     return f"{change.actor or 'somebody'}{reviewed}"
 
 
-def _notes(state: State, live: Live) -> Iterator[tuple[str, bool]]:
+def _silent(live: Live, shown: list[Live]) -> bool:
+    """Whether a component was used last when its environment decided last: nothing of its own."""
+    last = max((other.last_used for other in shown if other.last_used), default=None)
+    return live.status == "last_seen" and live.last_used == last
+
+
+def _notes(state: State, live: Live, silent: bool) -> Iterator[tuple[str, bool]]:
     """What a line of the table cannot say; whether it is worth a warning."""
     if live.status == "announced":
         if live.next_used is None:
@@ -148,7 +159,7 @@ def _notes(state: State, live: Live) -> Iterator[tuple[str, bool]]:
         else:
             later = age_words(live.next_used - state.time)
             yield f"announced; first used {_second(live.next_used)}, {later} later", True
-    elif live.status == "last_seen" and live.last_used is not None:
+    elif live.status == "last_seen" and live.last_used is not None and not silent:
         before = age_words(state.time - live.last_used)
         yield f"last used {_second(live.last_used)}, {before} before", True
     if not live.everywhere and live.status == "live":

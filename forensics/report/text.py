@@ -199,12 +199,16 @@ def _answer(r: Reconstruction, width: int) -> Iterator[Line]:
         yield from pieces.verdict(r.replay, width)
     for finding in (f for f in r.findings if f.severity == "info"):
         yield from _finding(finding, width)
-    unknown = [f for f in r.findings if f.severity == "not_checkable"]
+    unknown: dict[str, list[str]] = {}
+    for finding in (f for f in r.findings if f.severity == "not_checkable"):
+        why = finding.statement.partition("not checkable, because ")[2]
+        unknown.setdefault(why or finding.statement, []).append(finding.kind.replace("_", " "))
     if not problems:
-        text = "nothing odd was found"
+        text = "nothing odd was found" + (" in what can be checked" if unknown else "")
         yield [Span("  "), Span("✓ ", "good"), Span(text)]
-    for finding in unknown:
-        yield from marked("?", "dim", finding.statement, width, "dim")
+    if unknown:
+        whys = (f"{', '.join(kinds)}, because {why}" for why, kinds in unknown.items())
+        yield from marked("?", "dim", f"not checkable: {'; '.join(whys)}", width, "dim")
 
 
 def _deciding_rule(r: Reconstruction, width: int) -> Iterator[Line]:

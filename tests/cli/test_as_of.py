@@ -11,6 +11,7 @@ import pytest
 import forensics
 from forensics.report.spans import plain
 from forensics.report.state import screen
+from forensics.testing import decision_record
 
 SHOWCASE = "2026-10-21T02:41:00Z"
 
@@ -71,3 +72,22 @@ def test_an_unknown_decision_point_is_a_usage_error(
     ran = run("as-of", SHOWCASE, "--point", "nowhere", "--lake", sample_lake)
     assert (ran.code, ran.out) == (2, "")
     assert "It has: credit_line" in ran.err
+
+
+def test_replicas_that_run_another_version_are_named_on_the_screen(
+    lake: Path, take_in: Callable[..., Any], run: Callable[..., Any]
+) -> None:
+    versions = {"a": "v2", "b": "v2", "c": "v1"}
+    take_in(
+        decision_record(
+            occurred_at=f"2026-10-01T{minute // 60:02}:{minute % 60:02}:00Z",
+            replica=replica,
+            model={"name": "pd", "version": version},
+        )
+        for minute in range(180)
+        for replica, version in versions.items()
+    )
+    out = run("as-of", "2026-10-01T01:30Z", "--lake", lake).out
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[lines.index("on a, b") - 1].startswith("model pd  v2 67%")
+    assert lines[lines.index("on c") - 1].startswith("model pd  v1 33%")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Floats, Ints
+from forensics.explain.search.arrays import Floats, Ints, in_some
 from forensics.explain.search.axes import ZERO, rounded
 from forensics.explain.search.leaves import Side
 from forensics.explain.search.logic import Judge
@@ -16,6 +16,9 @@ from forensics.replay.ensemble import MISSING_IS_ZERO_OR_NAN
 
 #: Stands for infinity where infinities would cancel: no margin that matters is near it.
 _ENDLESS = 1e15
+#: Levers that a follower may follow where levers' boxes tell its cells; boxes for that; and after
+#: how many of them some must tell anything.
+_COUPLED_MAX, _COUPLINGS_MAX, _COUPLINGS_TELL = 3, 1024, 32
 
 
 class Follower(NamedTuple):
@@ -97,6 +100,50 @@ class Followers:
                 ends[1] = np.where(value.value, ends[1], 0)
             first[:, at], last[:, at] = ends
         return first, last
+
+    def parted(
+        self, at: int, ends: Sequence[tuple[Ints, Ints]], spend: Callable[[int], None]
+    ) -> tuple[Ints, Ints] | None:
+        """Boxes of the levers' cells, parted until a follower is in few cells within each.
+
+        Args:
+            at: which follower.
+            ends: by lever, the first and last position of each cell.
+            spend: is told of how many boxes the follower is asked.
+
+        Returns:
+            first and last cells by box and axis, levers before followers; None where the levers'
+            cells do not say where it is, or it follows too many.
+        """
+        follower, axis = self.all[at], len(ends) + at
+        levers = sorted(self._judge.derived[follower.name].levers)
+        if follower.cells == 1 or not 0 < len(levers) <= _COUPLED_MAX:
+            return None
+        sizes = [len(starts) for starts, _ in ends] + [each.cells for each in self.all]
+        low = np.zeros((1, len(sizes)), dtype=np.int32)
+        high = np.array([sizes], dtype=np.int32) - 1
+        while True:
+            first, last = (
+                np.stack([own[side][cells[:, lever]] for lever, own in enumerate(ends)], axis=1)
+                for side, cells in enumerate((low, high))
+            )
+            spend(len(low))
+            begin, end = self.cells(first, last)
+            low[:, axis], high[:, axis] = begin[:, at], end[:, at]
+            open_ = low[:, axis] < high[:, axis]
+            if len(low) >= _COUPLINGS_TELL and (high - low)[:, axis].min() == follower.cells - 1:
+                return None
+            width = (high - low)[:, levers]
+            wide = np.flatnonzero(open_ & in_some(width > 0))
+            if not len(wide) or len(low) + len(wide) > _COUPLINGS_MAX:
+                return low, high
+            # Halved along the lever of which it has most cells.
+            lever = np.array(levers)[width[wide].argmax(axis=1)]
+            middle = (low[wide, lever] + high[wide, lever]) // 2
+            more_low, more_high = low[wide].copy(), high[wide].copy()
+            more_low[np.arange(len(wide)), lever] = middle + 1
+            high[wide, lever] = middle
+            low, high = np.concatenate([low, more_low]), np.concatenate([high, more_high])
 
     def linear(self, low: Ints, high: Ints, number: int, output: int) -> tuple[Floats, Floats]:
         """By box, the least and the most that coefficients of one model's output add."""

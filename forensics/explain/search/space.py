@@ -20,8 +20,6 @@ from forensics.explain.search.scenes import Box
 from forensics.explain.search.scores import Case, Scores
 
 _PROPAGATIONS = 4
-#: Levers that a follower may follow for its own leaves, and how many of those there may be.
-_COUPLED_MAX, _COUPLINGS_MAX = 3, 1024
 #: Above all numbers of models' trees.
 _COUPLING_TREES = 1 << 30
 
@@ -170,38 +168,13 @@ class Space:
         """
         ends = [spans(axis.cells) for axis in self.axes]
         found = []
-        for at, follower in enumerate(self.followers.all):
-            levers = sorted(self.judge.derived[follower.name].levers)
-            if follower.cells == 1 or not 0 < len(levers) <= _COUPLED_MAX:
-                continue
-            axis = self.levers + at
-            low = np.zeros((1, self.levers + len(self.followers.all)), dtype=np.int32)
-            high = low.copy()
-            high[0] = [len(starts) - 1 for starts, _ in ends] + [
-                each.cells - 1 for each in self.followers.all
-            ]
-            while True:
-                first, last = (
-                    np.stack([ends[lever][side][own[:, lever]] for lever in range(self.levers)], 1)
-                    for side, own in enumerate((low, high))
-                )
-                self._spend_on_followers(len(low))
-                begin, end = self.followers.cells(first, last)
-                low[:, axis], high[:, axis] = begin[:, at], end[:, at]
-                width = (high - low)[:, levers]
-                wide = np.flatnonzero((begin[:, at] < end[:, at]) & (width > 0).any(axis=1))
-                if not len(wide) or len(low) + len(wide) > _COUPLINGS_MAX:
-                    break
-                # Halved along the lever of which it has most cells.
-                lever = np.array(levers)[width[wide].argmax(axis=1)]
-                middle = (low[wide, lever] + high[wide, lever]) // 2
-                more_low, more_high = low[wide].copy(), high[wide].copy()
-                more_low[np.arange(len(wide)), lever] = middle + 1
-                high[wide, lever] = middle
-                low, high = np.concatenate([low, more_low]), np.concatenate([high, more_high])
-            tree = np.full(len(low), _COUPLING_TREES + at, dtype=np.int32)
-            leaves = Leaves(tree, tree, np.zeros(len(low)), low, high, np.zeros(0))
-            found.append((np.full(len(low), margin), leaves))
+        for at in range(len(self.followers.all)):
+            parted = self.followers.parted(at, ends, self._spend_on_followers)
+            if parted is not None:
+                low, high = parted
+                tree = np.full(len(low), _COUPLING_TREES + at, dtype=np.int32)
+                leaves = Leaves(tree, tree, np.zeros(len(low)), low, high, np.zeros(0))
+                found.append((np.full(len(low), margin), leaves))
         return found
 
     def possible(self, about: Ints, sign: Floats) -> Callable[[Ints, Ints, Floats], Flags]:

@@ -28,6 +28,7 @@ class Account:
     changes: tuple[Change, ...]
     uses: Uses
     matched: matched.Matched
+    #: Those that tell something.
     runs: tuple[JobRun, ...]
 
 

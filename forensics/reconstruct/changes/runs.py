@@ -65,7 +65,8 @@ def runs(
         since: leave out events before it.
         until: leave out events after it.
         known_by: leave out what we received later.
-        jobs: only these, as ``namespace/name``.
+        jobs: only these, as ``namespace/name``; of all jobs where None, and then only the runs that
+            :func:`differences` tells something of, since there may be very many.
     """
     ends = [None if time is None else to_micros(time) for time in (since, until)]
     paths = snapshot.paths("lineage", *ends)
@@ -81,7 +82,11 @@ def runs(
     if jobs is not None:
         names = ", ".join(map(sql.literal, sorted(jobs)))
         conditions.append(f"concat_ws('/', job_namespace, job_name) IN ({names})")
-    query = sql.query("usage_runs", files=sql.literal(paths), condition=" AND ".join(conditions))
+    files, condition = sql.literal(paths), " AND ".join(conditions)
+    if jobs is None:
+        telling = sql.query("usage_telling", files=files, condition=condition)
+        condition += f" AND run_id IN ({telling})"
+    query = sql.query("usage_runs", files=files, condition=condition)
     with sql.reading("The table of lineage events"):
         rows = snapshot.connection.execute(query).fetchall()
     # Grouped here: DuckDB takes longer to group few rows than to read them.
@@ -90,6 +95,36 @@ def runs(
         events.setdefault(row[:3], []).append(row[3:])
     ended = [run for key, told in events.items() if (run := _run(*key, told)) is not None]
     return sorted(ended, key=lambda run: (run.ended_at, run.run_id))
+
+
+class LastRun(NamedTuple):
+    """The last run of a job that had completed by some time."""
+
+    job: str
+    run_id: str
+    ended_at: datetime
+
+
+def last_runs(
+    snapshot: Snapshot, time: datetime, known_by: datetime | None = None
+) -> list[LastRun]:
+    """The last run of each job that had completed by ``time``, as far as we knew."""
+    paths = snapshot.paths("lineage", last_us=to_micros(time))
+    if not paths:
+        return []
+    known = "true" if known_by is None else f"epoch_us(ingested_at) <= {to_micros(known_by)}"
+    with sql.reading("The table of lineage events"):
+        rows = snapshot.connection.execute(
+            "SELECT job_namespace, job_name, arg_max(run_id, occurred_at), "
+            f"max(epoch_us(occurred_at)) FROM read_parquet({sql.literal(paths)}) "
+            f"WHERE event_type = '{_ENDED_WELL}' AND run_id IS NOT NULL AND job_name IS NOT NULL "
+            f"AND occurred_at <= make_timestamptz({to_micros(time)}) AND {known} "
+            "GROUP BY job_namespace, job_name"
+        ).fetchall()
+    return [
+        LastRun(_path(namespace, name), run_id, from_micros(ended))
+        for namespace, name, run_id, ended in rows
+    ]
 
 
 def _run(

@@ -47,7 +47,8 @@ class Stretch:
 
     ``d`` is the relation of the decisions to judge, with the columns of the contract and further
     ``t`` (microseconds since 1970) and ``env`` (never null), and in flags of the steps, as lists,
-    ``ids``, ``kinds``, ``starts`` and ``ends``. Within a stretch one declaration is in force.
+    ``ids``, ``kinds``, ``starts`` and ``ends`` (microseconds). Within a stretch one declaration
+    is in force.
     """
 
     connection: sql.Connection
@@ -76,6 +77,12 @@ class Stretch:
     def announced(self) -> tuple[Change, ...]:
         """The changes that somebody recorded; see :func:`announced`."""
         return tuple(change for change in self.changes if change.evidence == "recorded")
+
+    @property
+    def has_features(self) -> str:
+        """SQL for :func:`has_features`."""
+        there = (f"features.{sql.identifier(name)} IS NOT NULL" for name in self.features)
+        return f"({' OR '.join(there) or 'false'})"
 
     def decisions(self, margin_us: int = 0, *, columns: str = "*") -> str:
         """A query for the stretch's decisions, and for those up to ``margin_us`` around it."""
@@ -134,9 +141,13 @@ class Detector:
         """That, and why, nobody can tell."""
         code, _, detail = about.partition(":")
         why = self.says[code].words.format(detail)
-        return Finding(
-            self.kind, "not_checkable", f"not checkable, because {why}", {"about": about}, "missing"
-        )
+        statement = f"{self.kind.replace('_', ' ')} is not checkable, because {why}"
+        return Finding(self.kind, "not_checkable", statement, {"about": about}, "missing")
+
+
+def has_features(case: Case) -> bool:
+    """Whether the decision has the value of any feature."""
+    return any(value is not None for value in case.decision.features.values())
 
 
 def announced(case: Case) -> list[Change]:

@@ -20,6 +20,7 @@ from forensics.reconstruct.detectors.base import (
     Stretch,
     ago,
     any_source,
+    has_features,
     number,
 )
 from forensics.reconstruct.detectors.versions import NewPipelineCode, served
@@ -59,7 +60,7 @@ class ScaleJump(Detector):
     def look(self, case: Case) -> Iterator[Finding]:
         """See :class:`Detector`."""
         if not case.usual:
-            if case.decision.features:
+            if has_features(case):
                 yield self.unknown("no_usual")
             return
         for name, value in case.decision.features.items():
@@ -161,9 +162,8 @@ class ScaleJump(Detector):
         if not stretch.features:
             return {}
         days = ", ".join(map(str, sorted(stretch.usual))) or "NULL"
-        return {
-            "no_usual": f"features IS NOT NULL AND NOT coalesce(t // {_DAY_US} IN ({days}), false)"
-        }
+        known = f"coalesce(t // {_DAY_US} IN ({days}), false)"
+        return {"no_usual": f"{stretch.has_features} AND NOT {known}"}
 
     def rows(self, stretch: Stretch) -> Iterator[str]:
         """See :class:`Detector`."""
@@ -385,7 +385,7 @@ class ExpiredFeature(Detector):
     def look(self, case: Case) -> Iterator[Finding]:
         """See :class:`Detector`."""
         decision = case.decision
-        if not decision.features:
+        if not has_features(case):
             return
         limits = _limits(case.declaration.features if case.declaration is not None else {})
         told = False
@@ -425,7 +425,7 @@ class ExpiredFeature(Detector):
         """See :class:`Detector`."""
         if not stretch.features:
             return {}
-        there = "features IS NOT NULL"
+        there = stretch.has_features
         status = _or_false(any_source("s.status IS NOT NULL"))
         flags = {
             "outside": f"{there} AND {_has_status('OUTSIDE_MAX_AGE')}",
@@ -491,7 +491,7 @@ class DefaultedFeature(Detector):
     def look(self, case: Case) -> Iterator[Finding]:
         """See :class:`Detector`."""
         decision = case.decision
-        if not decision.features:
+        if not has_features(case):
             return
         by_status = {
             status: [s for s in decision.feature_sources if s.get("status") == status]
@@ -531,7 +531,7 @@ class DefaultedFeature(Detector):
         declared = _defaults(
             stretch.declaration.features if stretch.declaration is not None else {}
         )
-        there = "features IS NOT NULL"
+        there = stretch.has_features
         unrecorded = f"{there} AND NOT {_or_false(any_source('s.status IS NOT NULL'))}"
         return {
             "not_found": f"{there} AND {_has_status('NOT_FOUND')}",
@@ -604,7 +604,7 @@ class OutsideTraining(Detector):
     def look(self, case: Case) -> Iterator[Finding]:
         """See :class:`Detector`."""
         features = case.decision.features
-        if not features:
+        if not has_features(case):
             return
         declared = case.declaration.features if case.declaration is not None else {}
         ranges = {name: f for name, f in declared.items() if _is_trained(f)}
@@ -636,7 +636,7 @@ class OutsideTraining(Detector):
         declared = stretch.declaration.features if stretch.declaration is not None else {}
         if not stretch.features or any(map(_is_trained, declared.values())):
             return {}
-        return {"undeclared": "features IS NOT NULL"}
+        return {"undeclared": stretch.has_features}
 
     def rows(self, stretch: Stretch) -> Iterator[str]:
         """See :class:`Detector`."""
@@ -724,7 +724,7 @@ class TrainingServingSkew(Detector):
 
     def look(self, case: Case) -> Iterator[Finding]:
         """See :class:`Detector`."""
-        if not case.decision.features:
+        if not has_features(case):
             return
         looked = {
             name: origin.history
@@ -757,4 +757,4 @@ class TrainingServingSkew(Detector):
             return {}
         declared = stretch.declaration.features if stretch.declaration is not None else {}
         has_history = any(feature.history is not None for feature in declared.values())
-        return {"window" if has_history else "undeclared": "features IS NOT NULL"}
+        return {"window" if has_history else "undeclared": stretch.has_features}

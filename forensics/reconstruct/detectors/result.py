@@ -195,10 +195,14 @@ class ConsumerMisread(Detector):
     def _release(self, case: Case) -> str:
         """What became different at the consumer last."""
         name = case.decision.consumer.get("name")
-        last = next((c for c in case.changes if name and c.component == name), None)
-        return (
-            f"; last changed by {last.step} at {last.occurred_at:%Y-%m-%d %H:%M:%S}" if last else ""
-        )
+        if not name:
+            return ""
+        last = next((change for change in case.changes if change.component == name), None)
+        if last is None and case.around is not None:
+            last = case.around.last_change(name)
+        if last is None:
+            return ""
+        return f"; last changed by {last.step} at {last.occurred_at:%Y-%m-%d %H:%M:%S}"
 
     def flags(self, stretch: Stretch) -> Mapping[str, str]:
         """See :class:`Detector`."""

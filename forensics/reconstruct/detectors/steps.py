@@ -163,18 +163,18 @@ class StepsOutOfOrder(Detector):
             return f"list_filter(steps, lambda s: {condition})"
 
         def last(kind: str) -> str:
-            return f"list_max(list_transform({of(kind)}, lambda s: s.started_at))"
+            return f"list_max(list_transform({of(kind)}, lambda s: epoch_us(s.started_at)))"
 
         def first(kind: str) -> str:
-            return f"list_min(list_transform({of(kind)}, lambda s: s.started_at))"
+            return f"list_min(list_transform({of(kind)}, lambda s: epoch_us(s.started_at)))"
 
-        while_ = f"s.started_at <= {{0}} AND {{0}} < s.ended_at - {_CLOCK}"
+        while_ = f"epoch_us(s.started_at) <= {{0}} AND {{0}} < epoch_us(s.ended_at) - {_CLOCK_US}"
         model, rules = last("model"), last("rules")
         any_timed = any_step(timed)
         after = self.MACHINES // timedelta(microseconds=1)
         slow = {
             "backwards": any_step(f"{timed} AND s.ended_at < s.started_at"),
-            "model_first": f"{model} + {_CLOCK} < {first('feature_fetch')}",
+            "model_first": f"{model} + {_CLOCK_US} < {first('feature_fetch')}",
             "model_raced": f"len({of('feature_fetch', while_.format(model))}) > 0",
             "rules_raced": f"len({of('model', while_.format(rules))}) > 0",
             "declared": f"({any_timed}) AND ({self._declared_sql(stretch)})",
@@ -203,14 +203,13 @@ class StepsOutOfOrder(Detector):
                 between = "".join(f" AND {places[c]} IS NULL" for c in range(a + 1, b))
                 after = places[b]
                 pairs.append(
-                    f"coalesce(starts[{after}] + {_CLOCK} < starts[{before}] "
+                    f"coalesce(starts[{after}] + {_CLOCK_US} < starts[{before}] "
                     f"AND kinds[{before}] IS DISTINCT FROM kinds[{after}]{between}, false)"
                 )
         return " OR ".join(pairs) or "false"
 
 
-#: SQL for :data:`CLOCK`.
-_CLOCK = "INTERVAL 1 MILLISECOND"
+_CLOCK_US = CLOCK // timedelta(microseconds=1)
 
 
 def _quick(code: str, shape: Shape, declared: Sequence[str]) -> str:
@@ -228,7 +227,7 @@ def _quick(code: str, shape: Shape, declared: Sequence[str]) -> str:
     def raced(kind: str, others: str) -> list[str]:
         last = all_of("greatest", kind)
         return [
-            f"(starts[{at}] <= {last} AND {last} < ends[{at}] - {_CLOCK})"
+            f"(starts[{at}] <= {last} AND {last} < ends[{at}] - {_CLOCK_US})"
             for at in of(others)
             if of(kind)
         ]
@@ -237,7 +236,7 @@ def _quick(code: str, shape: Shape, declared: Sequence[str]) -> str:
         conditions = [f"ends[{at}] < starts[{at}]" for at in range(1, len(shape) + 1)]
     elif code == "model_first":
         both = bool(of("model") and of("feature_fetch"))
-        began_before = f"{all_of('greatest', 'model')} + {_CLOCK} < "
+        began_before = f"{all_of('greatest', 'model')} + {_CLOCK_US} < "
         conditions = [began_before + all_of("least", "feature_fetch")] if both else []
     elif code == "model_raced":
         conditions = raced("model", "feature_fetch")
@@ -246,7 +245,7 @@ def _quick(code: str, shape: Shape, declared: Sequence[str]) -> str:
     elif code == "declared":
         places = [place for name in declared if (place := _place_in(shape, name)) is not None]
         conditions = [
-            f"starts[{after}] + {_CLOCK} < starts[{before}]"
+            f"starts[{after}] + {_CLOCK_US} < starts[{before}]"
             for before, after in pairwise(places)
             if shape[before - 1][0] != shape[after - 1][0]
         ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from forensics.errors import ForensicsError
-from forensics.lake import sql
+from forensics.lake import sql, summaries
 from forensics.lake.read import to_micros
 from forensics.reconstruct.case import Case
 from forensics.reconstruct.changes import Change
@@ -285,19 +286,18 @@ class UnreviewedConfig(Detector):
         "the artifacts before and after to tell what it changed."
     )
     says: ClassVar[Mapping[str, Said]] = {
-        "flips": Said("error", "an unreviewed configuration changed the outcome"),
+        "flips": Said("error", "{0}, which nobody reviewed, changed the outcome"),
         "between": Said(
             "warning",
-            "the score lies between the threshold of an unreviewed configuration and "
-            "the one before",
+            "the score lies between the threshold of {0}, which nobody reviewed, and the one "
+            "before",
         ),
         "moved": Said(
-            "warning", "an unreviewed configuration was in force; replay tells its effect"
+            "warning", "{0}, which nobody reviewed, was in force; replay tells its effect"
         ),
         "same": Said(
             "info",
-            "an unreviewed configuration was in force; the score was on the same side of its "
-            "threshold and the one before",
+            "{0}, which nobody reviewed, was in force, without effect as far as its threshold goes",
         ),
         "alone": Said("info", "the threshold had been moved within a day, under the same model"),
         "no_config": Said("not_checkable", "the record names no configuration"),
@@ -358,6 +358,8 @@ class UnreviewedConfig(Detector):
             "moved": moved or {},
         }
         code = _effect(moved, number(decision.score))
+        if code == "between" and _decided_apart(case, set(moved or {})):
+            code = "same"
         before = case.config_values(published.from_digest) if published.from_digest else None
         if case.what_if is not None and before:
             try:
@@ -371,7 +373,7 @@ class UnreviewedConfig(Detector):
                 statement += f"; under {published.from_version} the outcome is {same}"
         elif code == "between":
             statement += "; the score lies between"
-        return self.found(code, statement, detail)
+        return self.found(f"{code}:{_called(published)}", statement, detail)
 
     def _is_alone(
         self, case: Case, published: Change, moved: Mapping[str, tuple[Any, Any]] | None
@@ -404,15 +406,24 @@ class UnreviewedConfig(Detector):
             )
         ]
         values = _config_values(stretch)
+        rules = {
+            item.digest
+            for item in summaries.in_use(
+                stretch.snapshot, until_us=stretch.end_us, point=stretch.point, kind="rules"
+            )
+            if item.digest
+        }
         index = _case((self._match(change), at) for at, change in enumerate(candidates))
-        effects: dict[str, list[str]] = {name: [] for name in ("between", "moved", "same")}
+        effects: dict[str, list[str]] = {}
         alone: list[str] = []
         deploys = [c for c in stretch.announced if c.kind == "deploy"]
         for at, change in enumerate(candidates):
             moved = _moved(change, change.to_digest, values)
             if not change.reviewed_by:
-                for code, condition in _effect_sql(moved).items():
-                    effects[code].append(f"({index}) = {at} AND {condition}")
+                apart = _decided_apart_sql({digest: values(digest) for digest in rules}, moved)
+                for code, condition in _effect_sql(moved, apart).items():
+                    about = f"{code}:{_called(change)}"
+                    effects.setdefault(about, []).append(f"({index}) = {at} AND {condition}")
             if "threshold" in (moved or {}):
                 since = to_micros(change.occurred_at)
                 with_it = " OR ".join(
@@ -426,7 +437,7 @@ class UnreviewedConfig(Detector):
                     f"AND NOT ({with_it or 'false'})"
                 )
         return {
-            **{code: _any(conditions) for code, conditions in effects.items()},
+            **{about: _any(conditions) for about, conditions in effects.items()},
             "alone": _any(alone),
             "no_config": f"NOT coalesce({named}, false)",
             "no_change": f"{named} AND ({index}) IS NULL",
@@ -438,6 +449,11 @@ class UnreviewedConfig(Detector):
             return f"{since} AND config.digest = {sql.literal(change.to_digest)}"
         at_home = f" AND env = {sql.literal(change.environment)}" if change.environment else ""
         return f"{since} AND config.revision = {sql.literal(change.to_version or '')}{at_home}"
+
+
+def _called(change: Change) -> str:
+    """What a change brought, as people call it."""
+    return f"{change.kind} {change.component} {change.to_version or short(change.to_digest or '')}"
 
 
 def _moved(
@@ -467,17 +483,60 @@ def _effect(moved: Mapping[str, tuple[Any, Any]] | None, score: float | None) ->
     return "between" if (score >= before) != (score >= now) else "same"
 
 
-def _effect_sql(moved: Mapping[str, tuple[Any, Any]] | None) -> dict[str, str]:
-    """:func:`_effect` as conditions by code."""
+def _effect_sql(moved: Mapping[str, tuple[Any, Any]] | None, apart: str) -> dict[str, str]:
+    """:func:`_effect` as conditions by code; ``apart`` is that of :func:`_decided_apart`."""
     before, now = (number(value) for value in (moved or {}).get("threshold", (None, None)))
     if moved is not None and set(moved) == {"threshold"} and before is not None and now is not None:
         between = f"(score >= {before!r}) <> (score >= {now!r})"
+        untouched = f"CASE WHEN {between} THEN {apart} ELSE true END"
         return {
-            "between": between,
-            "same": f"NOT ({between})",
+            "between": f"{between} AND NOT ({untouched})",
+            "same": f"score IS NOT NULL AND ({untouched})",
             "moved": "score IS NULL",
         }
     return {"same" if moved == {} else "moved": "true"}
+
+
+def _decided_apart(case: Case, moved: Collection[str]) -> bool:
+    """Whether the rule that decided comes before all that use a value that was moved."""
+    rules = next((s for s in reversed(case.decision.steps) if s.get("kind") == "rules"), None)
+    if rules is None or not rules.get("digest"):
+        return False
+    outputs = rules.get("outputs")
+    rule = outputs.get("rule") if isinstance(outputs, dict) else None
+    document = case.config_values(rules["digest"])
+    return isinstance(rule, str) and rule in _first_rules(document, moved)
+
+
+def _decided_apart_sql(
+    documents: Mapping[str, Mapping[str, Any] | None],
+    moved: Mapping[str, tuple[Any, Any]] | None,
+) -> str:
+    """:func:`_decided_apart` of a row, with the rule sets in use by digest."""
+    last = "list_filter(steps, lambda s: s.kind = 'rules')[-1]"
+    conditions = [
+        f"({last}.digest = {sql.literal(digest)} AND "
+        f"TRY(json_type({last}.outputs, '$.rule')) = 'VARCHAR' AND "
+        f"({last}.outputs ->> '$.rule') IN ({', '.join(map(sql.literal, first))}))"
+        for digest, document in documents.items()
+        if (first := _first_rules(document, set(moved or {})))
+    ]
+    return _any(conditions)
+
+
+def _first_rules(document: Mapping[str, Any] | None, moved: Collection[str]) -> list[str]:
+    """Ids of the rules of a rule set up to the first that names something that was moved."""
+    rules = (document or {}).get("rules")
+    if (document or {}).get("type") != "rules" or not isinstance(rules, list):
+        return []
+    found = []
+    for rule in rules:
+        if not isinstance(rule, dict) or not isinstance(rule.get("when"), str):
+            break
+        if set(re.findall(r"\w+", rule["when"].casefold())) & {name.casefold() for name in moved}:
+            break  # as SQL reads names
+        found.append(str(rule.get("id")))
+    return found
 
 
 def _config_values(stretch: Stretch) -> Any:

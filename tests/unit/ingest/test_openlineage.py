@@ -68,8 +68,12 @@ def test_events_land_beside_other_records_of_the_same_file(lake: Path, take_in: 
 def test_decisions_that_use_the_same_words_stay_decisions(lake: Path, take_in: TakeIn) -> None:
     words = {"eventTime": AT.isoformat(), "eventType": "COMPLETE", "job": {"title": "clerk"},
              "dataset": {"rows": 3}, "run": "r", "schemaURL": "https://s"}  # fmt: skip
-    report = take_in([decision_record(**words), decision_record(**words, producer="scorer")])
-    assert report.landed == {"decisions/credit_line": 2}
+    whole = event()
+    report = take_in([
+        decision_record(**words), decision_record(**words, producer="scorer"),
+        decision_record(**whole), decision_record(**whole, record=None),
+    ])  # fmt: skip
+    assert report.landed == {"decisions/credit_line": 4}
 
 
 def test_a_constant_for_all_records_makes_no_decision_of_an_event(
@@ -207,6 +211,15 @@ def test_what_some_programs_write_though_json_cannot_costs_no_event(
     assert lineage(lake, "error, outputs[1].rows, outputs[1].version") == [
         ("cut in two: \ufffd", 7, "\ufffd")
     ]
+
+
+def test_an_event_about_a_dataset_has_facets_of_the_dataset_alone(
+    lake: Path, take_in: TakeIn
+) -> None:
+    about = dataset(version={"datasetVersion": "v1"}) | {"outputFacets": ["what is this?"]}
+    take_in([event(run=None, job=None, eventType="WHATEVER", dataset=about)])
+    columns = "kind, event_type, job_name, run_id, outputs[1].version, writes"
+    assert lineage(lake, columns) == [("dataset", None, None, None, "v1", ["warehouse/made"])]
 
 
 # What is taken from facets

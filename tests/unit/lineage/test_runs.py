@@ -260,7 +260,7 @@ def test_writers_are_the_runs_that_were_complete_before_newest_first(
         event(7, "START", "open", outputs=["x"]),
         event(8, "COMPLETE", "reader", inputs=["x"], outputs=["y"]),
         event(9, "COMPLETE", "undone", outputs=["x"]), event(10, "FAIL", "undone"),
-        event(11, "COMPLETE", "b", job="other", outputs=["x"]),
+        event(11, "COMPLETE", "b", job="other", outputs=["x"]), event(12, "OTHER", "a"),
     ])  # fmt: skip
     b, a, other = (("billing_features", "b"), ("billing_features", "a"), ("other", "b"))
     assert writers(lake, "warehouse/x", 20) == [other, b, a]

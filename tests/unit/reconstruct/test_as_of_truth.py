@@ -191,6 +191,12 @@ def check_line(live: Live, state: State, moment: int, decided: Decided) -> None:
         for environment in ("production", "canary")
     }
     assert live.decisions == within[live.environment]
+    used = {
+        version
+        for (environment, kind, name, version), found in decided.uses.items()
+        if (environment, kind, name) == at[:3] and any(start <= use <= end for use in found)
+    }
+    assert used <= in_force(state, live.environment)[live.kind, str(live.name)], "one state's span"
     if sum(within.values()):
         assert live.share is not None
         everyone = [

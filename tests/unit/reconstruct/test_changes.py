@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from forensics.errors import UsageError
 from forensics.ingest.run import Report
 from forensics.lake.snapshot import take
 from forensics.reconstruct.changes import Change, before, between
+from forensics.reconstruct.changes.runs import differences, runs
 from forensics.testing import change_record, declaration_record, override_record
 
 
@@ -210,6 +212,31 @@ def test_runs_tell_new_code_failed_tests_other_columns_and_failures(
     assert (change.occurred_at, change.source, change.evidence) == (at(30), "lineage", "inferred")
     assert change.known_at is not None
     assert change.known_at > change.occurred_at, "we knew when the event came in"
+
+
+def test_runs_that_tell_nothing_can_be_left_unread(
+    lake: Path, take_in: TakeIn, tmp_path: Path
+) -> None:
+    """Of all jobs only the runs that tell something are read; of named ones, all."""
+    draw = random.Random(3)
+    jobs = ("a", "b", "c")
+    runs_of = [
+        run_events(
+            job, 100 * n + k, 10 * k + n,
+            state="COMPLETE" if draw.random() < 0.8 else "FAIL",
+            code=draw.choice(["c1", "c1", "c1", "c2", None]),
+            columns=("x", "y") if draw.random() < 0.9 else ("x",),
+            tests={"unique": draw.random() < 0.8},
+        )
+        for n, job in enumerate(jobs) for k in range(40)
+    ]  # fmt: skip
+    take_in(write_events(tmp_path / "events.jsonl", *runs_of))
+    snapshot = take(lake)
+    every = runs(snapshot, jobs=[f"jobs/{job}" for job in jobs])
+    telling = runs(snapshot)
+    assert len(telling) < len(every) == 120
+    told = [{c.change_id: c for c in differences(snapshot, some)} for some in (telling, every)]
+    assert told[0] == told[1]
 
 
 def test_a_pipeline_change_is_one_whether_told_by_people_runs_or_decisions(

@@ -249,6 +249,9 @@ class Near:
                 return sorted(k for k in kinds if sum(k in s for s in seen) >= 0.98 * len(seen))
         return None
 
+    def last_change(self, component: str) -> None:
+        """Nothing but words comes of it."""
+
     def runs_before(self, dataset: str, time: datetime) -> Any:
         return self.everyone.writers(dataset, time)
 

@@ -77,7 +77,7 @@ def test_what_is_absent_is_said_as_not_checkable_because(lake: Path, take_in: Ta
         (found,) = opened.trace("r", replay=False)
     unknown = [one for one in found.findings if one.severity == "not_checkable"]
     assert unknown
-    assert all(one.statement.startswith("not checkable, because ") for one in unknown)
+    assert all(" is not checkable, because " in one.statement for one in unknown)
     assert all(one.evidence == "missing" for one in unknown)
 
 
@@ -159,7 +159,9 @@ class TestThresholdAndOutcome:
         def scored(request: str, answered: Any) -> dict[str, Any]:
             outcome = step("rules", 2, 3, outputs={"outcome": "APPROVE"})
             return decided(
-                request, score=0.25, steps=[step("model", 0, 1, outputs={"score": answered}), outcome]
+                request,
+                score=0.25,
+                steps=[step("model", 0, 1, outputs={"score": answered}), outcome],
             )
 
         said = ask(scored("other", 0.26), scored("near", 0.25 + 1e-9), scored("text", "0.9"))
@@ -434,9 +436,12 @@ class TestConfig:
             decided("at", score=0.5, config={"digest": now}),
             decided("earlier", day=1, ms=-7_300_000, score=0.55, config={"digest": now}),
         )
-        assert said("between", "config_without_review") == {"between", "alone"}
-        assert said("above", "config_without_review") == {"same", "alone"}
-        assert said("at", "config_without_review") == {"between", "alone"}
+        assert said("between", "config_without_review") == {
+            "between:config credit_line c2",
+            "alone",
+        }
+        assert said("above", "config_without_review") == {"same:config credit_line c2", "alone"}
+        assert said("at", "config_without_review") == {"between:config credit_line c2", "alone"}
         assert said("earlier", "config_without_review") == {"no_change"}
 
     def test_what_was_reviewed_is_fine_and_what_moved_more_is_told(
@@ -452,7 +457,7 @@ class TestConfig:
             decided("none"),
         )
         assert said("reviewed", "config_without_review") == set()
-        assert said("moved", "config_without_review") == {"moved"}
+        assert said("moved", "config_without_review") == {"moved:config credit_line c3"}
         assert said("unknown", "config_without_review") == {"no_change"}
         assert said("none", "config_without_review") == {"no_config"}
 
@@ -468,7 +473,7 @@ class TestConfig:
     def test_a_revision_stands_for_a_digest_that_was_not_recorded(self, ask: Any) -> None:
         published = self.published(A, B, to_digest=None, from_digest=None)
         said = ask(published, decided("r", config={"revision": "c2"}))
-        assert said("r", "config_without_review") == {"moved"}
+        assert said("r", "config_without_review") == {"moved:config credit_line c2"}
 
 
 class TestInputs:
@@ -616,9 +621,7 @@ class TestDuplicates:
         assert said("other", "duplicate_decision") == set()
 
 
-def test_a_history_that_disagrees_with_what_was_served_is_skew(
-    lake: Path, take_in: TakeIn
-) -> None:
+def test_a_history_that_disagrees_with_what_was_served_is_skew(lake: Path, take_in: TakeIn) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -96,7 +96,8 @@ def torment(lake: Path, kills: int, seed: int) -> None:
         serving = Serving(lake, "--batch-seconds", "0.5", "--batch-rows", "1000")
         rounds.append(Clients(serving, seed))
         rounds[-1].start()
-        time.sleep(chosen.uniform(0.3, 2.0))
+        serving.until("forensics_records_taken_total", 1)
+        time.sleep(chosen.uniform(0.2, 2.0))
         serving.kill()
         rounds[-1].stop()
         assert not rounds[-1].others
@@ -125,7 +126,7 @@ def test_a_server_that_is_told_to_stop_lands_everything_and_exits_0(
     serving = serve("--batch-seconds", "3600")
     clients = Clients(serving, 1)
     clients.start()
-    time.sleep(1.0)
+    serving.until("forensics_records_taken_total", 100)
     assert serving.stop(how) == 0
     clients.stop()
     assert clients.acknowledged

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from decisions import Tree, Written, ensemble, random_decision
 
-from forensics.explain.search import space as space_module
+from forensics.explain.search import followers as followers_module
 from forensics.explain.search.arrays import Flags, Floats, Ints
 from forensics.explain.search.boxes import (
     Boxes,
@@ -305,8 +305,8 @@ def test_where_a_follower_is_costs_what_its_levers_cost_there(
         derived={"ratio": "a / (1 + b * 0.1)"},
     )
     bounds = []
-    for coupled in (space_module._COUPLED_MAX, 0):
-        monkeypatch.setattr(space_module, "_COUPLED_MAX", coupled)
+    for coupled in (followers_module._COUPLED_MAX, 0):
+        monkeypatch.setattr(followers_module, "_COUPLED_MAX", coupled)
         space = Space(written.problem(connection), {"APPROVE"})
         (region,) = [space.region(case) for case in space.cases()]
         assert region is not None

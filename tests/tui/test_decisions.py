@@ -1,0 +1,293 @@
+"""The decisions of a window: moving, filtering, sorting, choosing columns, marking, copying."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forensics.testing import decision_record
+
+SHOWCASE = "7f3a-c1"
+
+
+def at_cursor(text: str) -> str:
+    (line,) = (line for line in text.splitlines() if line.startswith(">"))
+    return line
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+def test_it_opens_on_the_newest_decisions(sample_lake: Path, seated: Any, size: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake, size=size) as seat:
+            text = await seat.see("bars up to")
+            assert "30,000 decisions" in text
+            assert "1 of 30,000" in text
+            assert at_cursor(text).startswith(">  10-30 23:57:46.575") or "10-30 23:57" in text
+            assert all(len(line) == size[0] for line in seat.lines)
+
+    asyncio.run(session())
+
+
+def test_every_move_ends_where_it_says(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            page = seat.app.screen.table.in_sight
+            place = 1
+            for key, to in (
+                ("j", 2), ("down", 3), ("k", 2), ("up", 1), ("k", 1),
+                ("pagedown", 1 + page), ("space", 1 + 2 * page), ("pageup", 1 + page),
+                ("b", 1), ("ctrl+d", 1 + page // 2), ("ctrl+u", 1),
+                ("G", 30_000), ("j", 30_000), ("home", 1), ("end", 30_000), ("g", 1),
+            ):  # fmt: skip
+                await seat.press(key)
+                place = to
+                await seat.see(f" {place:,} of 30,000")
+                text = await seat.see(lambda text: any(x.startswith(">") for x in text.split("\n")))
+                assert "·" not in at_cursor(text)
+
+    asyncio.run(session())
+
+
+def test_a_filter_narrows_the_rows_and_escape_takes_it_away(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            await seat.press("slash")
+            await seat.type("utilisation_3m > 5")
+            await seat.press("enter")
+            text = await seat.see(lambda text: "of 30,000" not in text.split("filter")[1])
+            assert "10-21 0" in at_cursor(text)
+            await seat.press("escape")
+            await seat.see("of 30,000")
+
+    asyncio.run(session())
+
+
+def test_what_is_wrong_with_a_condition_stands_under_it_and_the_rows_stay(
+    sample_lake: Path, seated: Any
+) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            before = at_cursor(await seat.see("1 of 30,000"))
+            await seat.press("slash")
+            await seat.type("utilisation_3n > 5")
+            await seat.press("enter")
+            text = await seat.see("Nearest names")
+            assert "utilisation_3m" in text
+            assert at_cursor(text) == before
+            await seat.press("escape")
+            await seat.see(lambda text: "Nearest names" not in text)
+
+    asyncio.run(session())
+
+
+def test_names_are_completed(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            await seat.press("slash")
+            await seat.type("pay_status_l")
+            await seat.see("pay_status_last")
+            await seat.press("tab")
+            assert seat.app.screen.bar.text == "pay_status_last"
+
+    asyncio.run(session())
+
+
+def test_keys_that_come_faster_than_the_focus_moves_go_where_it_moves(
+    sample_lake: Path, seated: Any
+) -> None:
+    from textual.events import Key
+
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            keys = [("slash", "/"), *((c, c) for c in "score"), ("enter", "\r"), ("j", "j")]
+            for key, character in keys:
+                seat.app.post_message(Key(key, character))
+            await seat.see("2 of")
+            assert seat.app.screen.bar.text == "score"
+            assert seat.app.focused is seat.app.screen.table
+
+    asyncio.run(session())
+
+
+def test_any_column_sorts_and_time_sorts_again(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            await seat.press("l", "l", "l", "s")
+            text = await seat.see("score ▼")
+            assert "of the first 10,000 of 30,000" in text
+            highest = float(at_cursor(text).split()[5])
+            await seat.press("s")
+            text = await seat.see("score ▲")
+            assert float(at_cursor(text).split()[5]) < highest
+            await seat.press("S")
+            await seat.see("1 of 30,000")
+
+    asyncio.run(session())
+
+
+def test_it_goes_to_a_time(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            await seat.press("t")
+            await seat.see("go to a time")
+            await seat.press("ctrl+u")
+            await seat.type("2026-10-21 02:41:07.318")
+            await seat.press("enter")
+            assert SHOWCASE in at_cursor(await seat.see("> 10-21"))
+            await seat.press("t")
+            await seat.type("-1h")
+            await seat.press("enter")
+            await seat.see("> 10-21 01:")
+
+    asyncio.run(session())
+
+
+def test_the_window_narrows_around_the_row_and_widens_again(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake, where=f"request_id = '{SHOWCASE}'") as seat:
+            await seat.see(SHOWCASE)
+            await seat.see(lambda text: "bars up to" in text and "counted" not in text)
+            await seat.press("plus", "plus")
+            text = await seat.see("of 30,000 decisions")
+            assert SHOWCASE in at_cursor(text)
+            await seat.press("0")
+            await seat.see("2026-10-01 to 2026-10-30")
+
+    asyncio.run(session())
+
+
+def test_columns_are_chosen(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake, size=(120, 40)) as seat:
+            await seat.see("1 of 30,000")
+            await seat.press("c")
+            await seat.see("part of a name")
+            await seat.press("slash")
+            await seat.type("utilisation_3m")
+            await seat.press("enter")
+            await seat.see("features.utilisation_3m")
+            await seat.press("space", "c")
+            text = await seat.see(lambda text: "part of" not in text and "utilisation_3m" in text)
+            assert "environment" in text
+
+    asyncio.run(session())
+
+
+def test_marks_and_copies(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            await seat.press("m")
+            assert at_cursor(await seat.see("1 marked")).startswith(">*")
+            await seat.press("m")
+            await seat.see(lambda text: "marked" not in text)
+            await seat.press("l", "y")
+            await seat.see("copied")
+            assert seat.app.clipboard == "ba99-59"
+            await seat.press("Y")
+            await seat.see("copied: 2026")
+            assert seat.app.clipboard.split("\t")[1:3] == ["ba99-59", "APPROVE"]
+            await seat.press("ctrl+y")
+            await seat.see("copied: forensics")
+            assert seat.app.clipboard == f"forensics find --lake {sample_lake}"
+
+    asyncio.run(session())
+
+
+def test_help_tells_the_keys_of_the_place_and_the_palette_does_them(
+    sample_lake: Path, seated: Any
+) -> None:
+    async def session() -> None:
+        async with seated(sample_lake, size=(100, 50)) as seat:
+            await seat.see("1 of 30,000")
+            await seat.press("question_mark")
+            text = await seat.see("keys · decisions")
+            assert "jump to a time" in text
+            await seat.press("escape", "colon")
+            await seat.see(lambda text: "keys · " not in text and "Search" in text)
+            await seat.type("jump")
+            await seat.see("jump to a time")
+            await seat.press("down", "enter")
+            await seat.see("go to a time")
+
+    asyncio.run(session())
+
+
+def test_the_histogram_shows_the_rise_and_a_click_goes_there(
+    sample_lake: Path, seated: Any
+) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            text = await seat.see(lambda text: "DECLINE" in text.splitlines()[1])
+            assert "▲" in text.splitlines()[4]
+            await seat.pilot.click("#histogram", offset=(54, 2))
+            await seat.see("> 10-21")
+            await seat.press("o")
+            await seat.see(lambda text: not text.splitlines()[1].startswith("DECLINE"))
+
+    asyncio.run(session())
+
+
+def test_the_mouse_moves_sorts_and_opens(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            await seat.pilot.click("#table", offset=(10, 3))
+            await seat.see("3 of 30,000")
+            await seat.pilot.click("#table", offset=(25, 0))
+            await seat.see("request ▼")
+            await seat.pilot.click("#table", offset=(25, 2), times=2)
+            await seat.see("[summary]")
+
+    asyncio.run(session())
+
+
+@pytest.fixture
+def growing(lake: Path, take_in: Callable[..., Any]) -> Path:
+    random_ = random.Random(1)
+    start = datetime(2026, 10, 1, tzinfo=UTC)
+    take_in(
+        decision_record(
+            request_id=f"r-{number}",
+            occurred_at=(start + timedelta(minutes=number)).isoformat(),
+            outcome=random_.choice(["APPROVE", "DECLINE"]),
+        )
+        for number in range(200)
+    )
+    return lake
+
+
+def test_it_follows_what_lands(growing: Path, take_in: Callable[..., Any], seated: Any) -> None:
+    async def session() -> None:
+        async with seated(growing) as seat:
+            await seat.see("1 of 200")
+            await seat.press("F")
+            await seat.see("following")
+            time = datetime(2026, 10, 2, tzinfo=UTC).isoformat()
+            take_in([decision_record(request_id="r-late", occurred_at=time)])
+            text = await seat.see("1 of 201")
+            assert "r-late" in at_cursor(text)
+
+    asyncio.run(session())
+
+
+def test_a_lake_without_decisions_says_so(lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(lake) as seat:
+            await seat.see("0 of 0")
+            await seat.press("j", "G", "enter", "s", "m", "y", "plus", "o", "t", "escape")
+            await seat.see("0 decisions")
+
+    asyncio.run(session())
