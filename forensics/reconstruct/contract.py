@@ -284,8 +284,14 @@ def _change(reconstruction: Reconstruction, change: Change) -> dict[str, Any]:
         "component": change.component,
         "from_version": change.from_version,
         "to_version": change.to_version,
+        "environment": change.environment,
+        "run_id": change.run_id,
         "features": list(change.features),
         "statement": change.statement,
+        "known_at": change.known_at,
+        "source": change.source,
+        "agreement": change.agreement,
+        "seen_at": change.seen_at,
         "evidence": change.evidence,
     }
 

@@ -176,7 +176,7 @@ def test_what_there_is_not_is_refused(sample_lake: Path, lake: Path, run: Run) -
 def test_hostile_names_are_inert_on_the_screen(lake: Path, tmp_path: Path, run: Run) -> None:
     records = [
         decision_record(
-            request_id="r\u202e'; DROP", steps=[{"kind": "tool\x1b[2J'"}],
+            request_id="r'; DROP", steps=[{"kind": "tool\x1b[2J\u202e'"}],
             occurred_at=f"2026-10-01T12:00:{at:02}Z",
         )
         for at in range(59)
@@ -188,4 +188,4 @@ def test_hostile_names_are_inert_on_the_screen(lake: Path, tmp_path: Path, run: 
     assert "\x1b" not in ran.out
     assert "\u202e" not in ran.out
     found = run("check", "--lake", lake, "--kind", "missing_steps", "--json").out
-    assert json.loads(found)["found"][0]["about"] == "usual:tool\x1b[2J'"
+    assert json.loads(found)["found"][0]["about"] == "usual:tool\x1b[2J\u202e'"
