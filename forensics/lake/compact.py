@@ -8,7 +8,7 @@ only files that nobody refers to.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from forensics.errors import IntegrityError
 from forensics.lake import derived, index, sql, tables, writer
-from forensics.lake.catalog import Catalog, DataFile, Table
+from forensics.lake.catalog import Catalog, DataFile
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import ROW_GROUP_ROWS, conform, read_checked, write_batches
 from forensics.lake.snapshot import take
@@ -72,9 +72,13 @@ def compact(
     """
     take(root).check_files()
     done = Compaction(index_rebuilt=_mend_index(root))
-    for name in take(root).tables:
-        while group := _next_group(take(root).tables[name], target_rows):
-            _merge(root, name, group)
+    for name, before in take(root).tables.items():
+        # What lands meanwhile is for the next time: a busy server would keep this going for ever.
+        known = {file.name for file in before.files}
+        while group := _next_group(
+            [file for file in take(root).tables[name].files if file.name in known], target_rows
+        ):
+            known.add(_merge(root, name, group))
             done.merged += len(group)
             done.written += 1
             done.rows += sum(file.rows for file in group)
@@ -102,11 +106,11 @@ def _mend_index(root: Path) -> bool:
     return False
 
 
-def _next_group(table: Table, target_rows: int) -> list[DataFile]:
+def _next_group(files: Iterable[DataFile], target_rows: int) -> list[DataFile]:
     """The next files to merge: neighbours in time that are small, as many as fill one file."""
     group: list[DataFile] = []
     rows = size = 0
-    for file in table.files:
+    for file in files:
         large = file.rows >= target_rows // 2 or file.size >= _GROUP_BYTES_MAX // 2
         full = rows + file.rows > target_rows or size + file.size > _GROUP_BYTES_MAX
         if large or full:
@@ -119,7 +123,7 @@ def _next_group(table: Table, target_rows: int) -> list[DataFile]:
     return group if len(group) >= _FILES_MIN else []
 
 
-def _merge(root: Path, name: str, group: list[DataFile]) -> None:
+def _merge(root: Path, name: str, group: list[DataFile]) -> str:
     """Write one file with the records of ``group`` in time order, and exchange them for it."""
     folder = root / name
     paths = [folder / file.name for file in group]
@@ -145,6 +149,7 @@ def _merge(root: Path, name: str, group: list[DataFile]) -> None:
         tables.replace_files(root, name, group, [added])
         indexed = {f"{name}/{merged}": run} if run else {}
         writer.publish(root, writer.refreshed(root, take(root), indexed))
+    return merged
 
 
 def _in_time_order(
