@@ -173,6 +173,7 @@ def translate(event: Event) -> dict[str, Any]:
         "outputs": written,
         "reads": _names(read),
         "writes": _names(written),
+        "tested": _names([said for said in (*read, *written) if said["assertions"]]),
         "aliases": [{"name": name, "alias": alias} for name, alias in dict.fromkeys(aliases)],
         "column_edges": edges + facets_.job_edges(job_facets),
     }

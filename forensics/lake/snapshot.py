@@ -90,22 +90,25 @@ class Snapshot:
             return None
         return min(file.first_us for file in files), max(file.last_us for file in files)
 
-    def locate(self, identifier: str) -> list[Location]:
-        """Where records that may be named ``identifier`` are; the caller compares the id itself."""
-        key = key_of(identifier)
+    def locate(self, *identifiers: str) -> list[Location]:
+        """Where records that may be named so are; the caller compares the id itself."""
+        keys = {key_of(identifier) for identifier in identifiers}
         runs = [
             str(self.root / "index" / run.name)
             for run in self.known.runs
-            if run.low <= key <= run.high
+            if any(run.low <= key <= run.high for key in keys)
         ]
         found: set[tuple[str, int]] = set()
         if runs:
-            query = f"SELECT file, row FROM read_parquet({sql.literal(runs)}) WHERE key = {key}"
+            query = (
+                f"SELECT file, row FROM read_parquet({sql.literal(runs)}) "
+                f"WHERE key IN ({', '.join(map(str, sorted(keys)))})"
+            )
             with sql.reading("The look-up index", index_advice(self.root)):
                 rows = self.connection.execute(query).fetchall()
             found.update((file, row) for file, row in rows if file in self.live)
         for file in self.unindexed:
-            found.update((file, row) for row in self._scan(file, identifier))
+            found.update((file, row) for row in self._scan(file, identifiers))
         return [
             Location(table, name, row)
             for file, row in sorted(found)
@@ -136,11 +139,14 @@ class Snapshot:
                         "Restore it from a backup.",
                     )
 
-    def _scan(self, file: str, identifier: str) -> Iterable[int]:
+    def _scan(self, file: str, identifiers: Iterable[str]) -> Iterable[int]:
         columns = key_columns(file.rsplit("/", 1)[0])
-        if not columns:
+        wanted = list(identifiers)
+        if not columns or not wanted:
             return []
-        condition = " OR ".join(f"{column} = {sql.literal(identifier)}" for column in columns)
+        condition = " OR ".join(
+            f"list_contains({sql.literal(wanted)}, {column})" for column in columns
+        )
         query = (
             f"SELECT file_row_number FROM read_parquet({sql.literal(str(self.root / file))}, "
             f"file_row_number = true) WHERE {condition}"

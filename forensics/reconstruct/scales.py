@@ -91,6 +91,30 @@ class Measured(NamedTuple):
     before: float
 
 
+class Told(NamedTuple):
+    """What a run measured of a column: its median and 95 % quantile, as far as it did."""
+
+    median: float | None
+    high: float | None
+
+
+def quantiles_of(measures: Mapping[str, Any]) -> Told | None:
+    """What an entry of the facet dataQualityMetrics tells; None where it has no such quantile."""
+    quantiles = measures.get("quantiles")
+    if not isinstance(quantiles, Mapping):
+        return None
+    found = {}
+    for key, value in quantiles.items():
+        try:
+            at = float(key)
+        except ValueError:
+            continue
+        if isinstance(value, (int, float)) and math.isfinite(value):
+            found[at] = float(value)
+    median, high = found.get(0.5), found.get(0.95)
+    return None if median is None and high is None else Told(median, high)
+
+
 class RunJump(NamedTuple):
     """A run that wrote a feature on another scale, for decisions of one day (since 1970)."""
 
@@ -100,15 +124,13 @@ class RunJump(NamedTuple):
     measured: Measured
 
 
-def run_jump(
-    measures: Mapping[str, Any], usual: Usual, earlier: Iterable[Mapping[str, Any]]
-) -> Measured | None:
+def run_jump(measures: Told, usual: Usual, earlier: Iterable[Told | None]) -> Measured | None:
     """How far a run's column is from its usual scale; None where it is not, or nobody can tell.
 
     Args:
-        measures: a column's entry of the facet dataQualityMetrics.
+        measures: what it told of the column.
         usual: what decisions had of the feature.
-        earlier: the same entries of runs before; only asked for where this run departs.
+        earlier: what runs before told of it; only asked for where this run departs.
     """
     departs = _departs(measures, usual)
     if departs is None:
@@ -118,10 +140,10 @@ def run_jump(
     factor, value, at = departs
     others = []
     for entry in earlier:
-        other = _departs(entry, usual)
-        told = _quantile(entry, at)
-        if told and (other is None or other[0] != factor):
-            others.append(told)
+        other = _departs(entry, usual) if entry is not None else None
+        said = entry[at] if entry is not None else None
+        if said and (other is None or other[0] != factor):
+            others.append(said)
     if not others:
         return None
     before = median(others)
@@ -129,37 +151,30 @@ def run_jump(
     return Measured(factor, value, before) if near and 1 / 1.5 <= near <= 1.5 else None
 
 
-def may_depart(measures: Mapping[str, Any], usual: Usual) -> bool:
+def may_depart(measures: Told, usual: Usual) -> bool:
     """Whether earlier runs are needed to judge a run's column."""
     return _departs(measures, usual) is not None
 
 
-def _departs(measures: Mapping[str, Any], usual: Usual) -> tuple[float, float, float] | None:
-    """Factor, value and quantile, where a run's values are far from what decisions had."""
-    for at, expected in ((0.5, usual.median), (0.95, usual.q99)):
-        told = _quantile(measures, at)
-        if not told or not expected or not math.isfinite(expected):
+def _departs(measures: Told, usual: Usual) -> tuple[float, float, int] | None:
+    """Factor, value and its place, where a run's values are far from what decisions had."""
+    for at, expected in enumerate((usual.median, usual.q99)):
+        said = measures[at]
+        if not said or not expected or not math.isfinite(expected):
             continue
-        ratio = told / expected
-        for factor in FACTORS[:-1]:
-            if ratio > 0 and abs(math.log10(ratio / factor)) < 0.5:
-                return factor, told, at
+        ratio = said / expected
+        if ratio <= 0:
+            return None
+        size = math.log10(ratio)
+        for factor, log in _LOGS.items():
+            if abs(size - log) < 0.5:
+                return factor, said, at
         return None
     return None
 
 
-def _quantile(measures: Mapping[str, Any], at: float) -> float | None:
-    quantiles = measures.get("quantiles")
-    if not isinstance(quantiles, Mapping):
-        return None
-    for key, value in quantiles.items():
-        try:
-            same = float(key) == at
-        except ValueError:
-            continue
-        if same and isinstance(value, (int, float)) and math.isfinite(value):
-            return float(value)
-    return None
+#: The powers of ten that whole runs can be off by.
+_LOGS = {factor: math.log10(factor) for factor in FACTORS if factor > 0}
 
 
 def usual_by_day(
@@ -189,7 +204,7 @@ class RunMeasures(NamedTuple):
     run_id: str
     dataset: str
     done_us: int
-    columns: Mapping[str, Mapping[str, Any]]
+    columns: Mapping[str, Told]
 
 
 def run_measures(snapshot: Snapshot, first_us: int, end_us: int) -> list[RunMeasures]:
@@ -233,7 +248,12 @@ def run_measures(snapshot: Snapshot, first_us: int, end_us: int) -> list[RunMeas
     for run_id, done, _, dataset, text in rows:
         columns = loads(text)
         if isinstance(columns, dict) and dataset:
-            found[run_id, dataset] = RunMeasures(run_id, dataset, done, columns)
+            said = {
+                name: measured
+                for name, entry in columns.items()
+                if isinstance(entry, dict) and (measured := quantiles_of(entry)) is not None
+            }
+            found[run_id, dataset] = RunMeasures(run_id, dataset, done, said)
     return sorted(found.values(), key=lambda run: (run.done_us, run.run_id))
 
 
@@ -261,7 +281,7 @@ def jumps(
                 measures, what = run.columns.get(column), usual[day].get(feature)
                 if measures is None or what is None:
                     continue
-                earlier = (other.columns.get(column) or {} for other in before)
+                earlier = (other.columns.get(column) for other in before)
                 measured = run_jump(measures, what, earlier)
                 if measured is not None:
                     found.append(RunJump(run.run_id, feature, day, measured))

@@ -170,14 +170,14 @@ def _measured(
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE run_measured (run_id VARCHAR, feature VARCHAR)"
     )
-    values = ", ".join(
-        f"({sql.literal(run.run_id)}, {sql.literal(feature)})"
+    pairs = [
+        (run.run_id, feature)
         for run in runs
         for feature, column in columns.items()
-        if (run.columns.get(column) or {}).get("quantiles")
-    )
-    if values:
-        connection.execute(f"INSERT INTO run_measured VALUES {values}")
+        if column in run.columns
+    ]
+    ids, features = ([pair[at] for pair in pairs] for at in (0, 1))
+    connection.execute("INSERT INTO run_measured SELECT unnest($1), unnest($2)", [ids, features])
 
 
 def _overrides(snapshot: Snapshot, connection: sql.Connection) -> bool:

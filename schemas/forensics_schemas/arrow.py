@@ -438,6 +438,7 @@ LINEAGE = pa.schema(
         _many("outputs", "What was written; the dataset itself in an event about one.", *_DATASET),
         _texts("reads", "The inputs' names and symlinks as namespace/name, to find the event by."),
         _texts("writes", "Those of the outputs."),
+        _texts("tested", "Those of the datasets that something was tested of."),
         _many(
             "aliases",
             "Two names of one dataset, as the facet `symlinks` says them.",

@@ -36,7 +36,7 @@ class Seat:
     async def type(self, text: str) -> None:
         names = {" ": "space", "'": "apostrophe", ">": "greater_than_sign", ".": "full_stop",
                  "=": "equals_sign", "_": "underscore", ":": "colon", "-": "minus",
-                 "<": "less_than_sign", "(": "left_parenthesis", ")": "right_parenthesis"}  # fmt: skip
+                 "<": "less_than_sign"}  # fmt: skip
         await self.pilot.press(*(names.get(character, character) for character in text))
 
     async def see(self, wanted: str | Callable[[str], bool], patience_s: float = 60) -> str:

@@ -44,7 +44,11 @@ class Effort:
 
     def spend(self, calls: int, numbers: int = 0) -> None:
         """Counts operations on arrays, and the numbers that they handle in all."""
-        self.spent += _UNITS_A_CALL * calls + int(numbers) // _NUMBERS_A_UNIT
+        self.spent += self.takes(calls, numbers)
+
+    def takes(self, calls: int, numbers: int = 0) -> int:
+        """Units that so many operations on so many numbers are."""
+        return _UNITS_A_CALL * calls + int(numbers) // _NUMBERS_A_UNIT
 
     def is_over(self, until: float) -> bool:
         """Whether so much has been spent, or the clock has had to end it."""

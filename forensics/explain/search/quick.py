@@ -13,6 +13,8 @@ from forensics.explain.search.tables import Plane, Tables
 
 _CANDIDATES_A_PLANE = 64
 _STEPS_MAX = 40
+#: Of all work, what all pairs of levers may take where levers stay as they are.
+_PAIRS_SHARE = 0.06
 #: Numbers in all tables together, 8 bytes each; larger ones take seconds.
 _TABLES_MAX = 8_000_000
 
@@ -38,11 +40,21 @@ def first_answer(incumbent: Incumbent, boxes: Boxes, sure: bool) -> None:
     if left is None:
         return
     tables = tables_of(incumbent, left)
-    polish(incumbent, tables, tables.cheapest())
+    if incumbent.point is None or _is_quick(incumbent, tables):
+        polish(incumbent, tables, tables.cheapest())
     start = incumbent.cells(left)
     if start is not None:
         polish(incumbent, tables, start)
     slide(incumbent)
+
+
+def _is_quick(incumbent: Incumbent, tables: Tables) -> bool:
+    """Whether all pairs of levers are looked at in little of the work that there is."""
+    if tables.levers < 2:
+        return False
+    effort = incumbent.effort
+    work = tables.work(tables.cheapest(), incumbent.cost)
+    return effort.takes(*work) < _PAIRS_SHARE * effort.units
 
 
 def answer_from(incumbent: Incumbent, dual: Dual) -> None:
@@ -100,9 +112,12 @@ def slide(incumbent: Incumbent) -> None:
 
 def polish(incumbent: Incumbent, tables: Tables, point: Ints) -> None:
     """Changes two levers at once to the cheapest answer, as long as it gets cheaper."""
+    effort = incumbent.effort
     while tables.levers > 1 and tables.size <= _TABLES_MAX:
         before = incumbent.cost
-        incumbent.effort.spend(*tables.work(point, before))
+        if incumbent.point is not None and effort.is_over(effort.units):
+            return
+        effort.spend(*tables.work(point, before))
         found = [_cheaper(plane, point, before) for plane in tables.planes(point, before)]
         if not found:
             return

@@ -30,6 +30,7 @@ from forensics.reconstruct.scales import (
     Measured,
     factor_of,
     may_depart,
+    quantiles_of,
     run_jump,
     scale_of,
 )
@@ -64,42 +65,41 @@ class ScaleJump(Detector):
                 yield self.unknown("no_usual")
             return
         for name, value in case.decision.features.items():
-            usual, told = case.usual.get(name), number(value)
-            if usual is None or told is None:
+            usual, size = case.usual.get(name), number(value)
+            if usual is None or size is None:
                 continue
             measured = self._run_jump(case, name)
             if measured is not None:
-                yield self._finding(case, "run", name, told, measured.factor, measured)
+                yield self._finding(case, "run", name, size, measured.factor, measured)
                 continue
             scale = scale_of(usual)
-            far = scale.judge(told) if scale is not None else None
+            far = scale.judge(size) if scale is not None else None
             if far is None:
                 continue
-            factor = factor_of(told, usual)
+            factor = factor_of(size, usual)
             assert factor is not None  # some factor fits, or the judgement were another
-            told_by_run = self._was_measured(case, name)
-            is_jump = not told_by_run and (far or self._has_new_code(case, name))
-            yield self._finding(case, "jump" if is_jump else "large", name, told, factor, None)
+            is_jump = not self._was_measured(case, name) and (far or self._has_new_code(case, name))
+            yield self._finding(case, "jump" if is_jump else "large", name, size, factor, None)
 
     def _run_jump(self, case: Case, name: str) -> Measured | None:
         origin, usual = case.origins.get(name), case.usual[name]
         if origin is None or origin.run is None or origin.evidence != "recorded":
             return None
-        measures = origin.metrics(origin.run)
-        if not measures or not may_depart(measures, usual) or case.around is None:
+        measures = quantiles_of(origin.metrics(origin.run))
+        if measures is None or not may_depart(measures, usual) or case.around is None:
             return None
         ended = origin.run.ended_at or origin.run.started_at
         if ended is None or origin.dataset is None:
             return None
         before = case.around.runs_before(origin.dataset, ended)
-        return run_jump(measures, usual, (origin.metrics(run) for run in before))
+        return run_jump(measures, usual, (quantiles_of(origin.metrics(run)) for run in before))
 
     def _was_measured(self, case: Case, name: str) -> bool:
         origin = case.origins.get(name)
         return (
             origin is not None
             and origin.evidence == "recorded"
-            and bool((origin.metrics(origin.run)).get("quantiles"))
+            and quantiles_of(origin.metrics(origin.run)) is not None
         )
 
     def _has_new_code(self, case: Case, name: str) -> bool:

@@ -237,7 +237,7 @@ def test_a_plain_event_becomes_its_columns() -> None:
         "error": None, "column_edges": [], "aliases": [],
         "inputs": [{"namespace": "warehouse", "name": "raw", **nothing}],
         "outputs": [{"namespace": "warehouse", "name": "made", **nothing}],
-        "reads": ["warehouse/raw"], "writes": ["warehouse/made"],
+        "reads": ["warehouse/raw"], "writes": ["warehouse/made"], "tested": [],
     }  # fmt: skip
 
 

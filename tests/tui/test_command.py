@@ -1,0 +1,162 @@
+"""``forensics tui`` in a real terminal, and what it loads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SHOWCASE = "7f3a-c1"
+
+
+class Terminal:
+    """A window of a tmux server of its own."""
+
+    def __init__(self, command: str, width: int, height: int, **environment: str) -> None:
+        self._tmux = ["tmux", "-L", f"forensics-test-{uuid.uuid4().hex[:8]}", "-f", os.devnull]
+        size = ["-x", str(width), "-y", str(height)]
+        ours = {**os.environ, "COLORTERM": "", **environment}
+        if "NO_COLOR" not in environment:
+            ours.pop("NO_COLOR", None)
+        words = [f"{name}={value}" for name, value in environment.items()]
+        program = f"env {' '.join(words)} {command}; echo left with $?; cat"
+        subprocess.run([*self._tmux, "new-session", "-d", *size, program], check=True, env=ours)
+
+    def close(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
+
+    def screen(self, *options: str) -> str:
+        command = [*self._tmux, "capture-pane", "-p", *options]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def press(self, *keys: str) -> None:
+        subprocess.run([*self._tmux, "send-keys", *keys], check=True)
+
+    def type(self, text: str) -> None:
+        subprocess.run([*self._tmux, "send-keys", "-l", text], check=True)
+
+    def see(self, wanted: str, patience_s: float = 90) -> str:
+        until = time.monotonic() + patience_s
+        while time.monotonic() < until:
+            if wanted in (text := self.screen()):
+                return text
+            time.sleep(0.05)
+        raise AssertionError(f"the terminal never showed {wanted!r}:\n{self.screen()}")
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    opened: list[Terminal] = []
+
+    def start(*arguments: object, size: tuple[int, int] = (80, 24), **environment: str) -> Terminal:
+        words = [sys.executable, "-m", "forensics", "tui", *map(str, arguments)]
+        opened.append(Terminal(" ".join(words), *size, **environment))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+def test_from_launch_to_a_decision_and_back(
+    sample_lake: Path, terminal: Callable[..., Terminal]
+) -> None:
+    seat = terminal("--lake", sample_lake)
+    seat.see("1 of 30,000")
+    seat.press("/")
+    seat.type(f"request_id = '{SHOWCASE}'")
+    seat.press("Enter")
+    seat.see("1 of 1 ")
+    seat.press("Enter")
+    text = seat.see("bit exact: these artifacts")
+    assert "DECLINE" in text
+    seat.press("]", "]")
+    seat.see("base value")
+    seat.press("Escape")
+    seat.see("1 of 1 ")
+    seat.press("q")
+    seat.see("left with 0")
+
+
+def test_it_opens_on_a_decision(sample_lake: Path, terminal: Callable[..., Terminal]) -> None:
+    seat = terminal(SHOWCASE, "--lake", sample_lake)
+    seat.see(f"request {SHOWCASE}")
+    seat.press("q")
+    seat.see("left with 0")
+
+
+def test_without_colour_nothing_is_coloured_and_all_can_be_told_apart(
+    sample_lake: Path, terminal: Callable[..., Terminal]
+) -> None:
+    import re
+
+    seat = terminal("--lake", sample_lake, NO_COLOR="1")
+    seat.see("bars up to")
+    seat.press("m")
+    seat.see("1 marked")
+    codes = set(re.findall(r"\x1b\[([0-9;]*)m", seat.screen("-e")))
+    colours = [
+        c for code in codes for c in code.split(";") if re.fullmatch(r"[349][0-8]|10[0-7]", c)
+    ]
+    assert colours == []
+    assert "\n>*10-30 23:57" in seat.screen()
+
+
+def test_eight_colours_are_enough(sample_lake: Path, terminal: Callable[..., Terminal]) -> None:
+    import re
+
+    seat = terminal(SHOWCASE, "--lake", sample_lake, TERM="xterm", COLORTERM="")
+    seat.see(f"request {SHOWCASE}")
+    codes = set(re.findall(r"\x1b\[([0-9;]*)m", seat.screen("-e")))
+    assert not any("38;" in code or "48;" in code for code in codes)
+
+
+def test_what_is_wrong_is_said_as_every_command_says_it(
+    sample_lake: Path, tmp_path: Path, terminal: Callable[..., Terminal]
+) -> None:
+    seat = terminal("r-none", "--lake", sample_lake)
+    text = seat.see("left with 3")
+    assert "No decision 'r-none'" in text
+    seat = terminal("--lake", tmp_path / "none")
+    text = seat.see("left with 1")
+    assert "No lake at" in text
+
+
+def test_without_a_terminal_it_says_what_to_use_instead(
+    sample_lake: Path, forensics_command: Callable[..., Any]
+) -> None:
+    ran = forensics_command("tui", "--lake", sample_lake)
+    assert ran.code == 2
+    assert "forensics find" in ran.err
+
+
+def test_opening_a_lake_loads_neither_textual_nor_what_replays() -> None:
+    code = (
+        "import sys; from forensics_tui.opening import open_lake; import forensics.lake.scan;"
+        "print(sorted({m.partition('.')[0] for m in sys.modules}"
+        " & {'textual', 'rich', 'numpy', 'pyarrow', 'pandas', 'deltalake', 'polars'}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_the_first_screen_loads_nothing_of_the_later_ones() -> None:
+    code = (
+        "import sys; import forensics_tui.app;"
+        "print(sorted(m for m in sys.modules if m in ("
+        "'forensics_tui.screens.decision', 'forensics_tui.screens.columns', 'numpy', 'pyarrow',"
+        "'forensics.replay.session', 'forensics.reconstruct.trace', 'textual.widgets._text_area',"
+        "'textual.widgets._markdown', 'textual.widgets._data_table')))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
