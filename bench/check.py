@@ -1,6 +1,6 @@
 """Check: all detectors over a window, decisions a second and memory, cold process.
 
-The lakes are the sample bank's, with steps, feature sources, caches, consumers and overrides, at two
+The lakes are the sample bank's, with steps, sources, caches, consumers and overrides, at two
 sizes: what grows with the window is time, not memory.
 """
 

@@ -6,13 +6,14 @@ A new one is a class in the module of its group, one line here, and its tests.
 from __future__ import annotations
 
 from forensics.reconstruct.detectors.base import Detector
+from forensics.reconstruct.detectors.config import UnreviewedConfig
 from forensics.reconstruct.detectors.inputs import (
     DefaultedFeature,
     ExpiredFeature,
     OutsideTraining,
-    ScaleJump,
     TrainingServingSkew,
 )
+from forensics.reconstruct.detectors.pipelines import NewPipelineCode
 from forensics.reconstruct.detectors.result import (
     CanaryServed,
     ConsumerMisread,
@@ -20,6 +21,7 @@ from forensics.reconstruct.detectors.result import (
     OverrideWithoutGround,
     ThresholdMismatch,
 )
+from forensics.reconstruct.detectors.scale import ScaleJump
 from forensics.reconstruct.detectors.steps import (
     FailedStep,
     FallbackUsed,
@@ -30,9 +32,7 @@ from forensics.reconstruct.detectors.versions import (
     AlteredArtifact,
     DuplicateDecision,
     MixedVersions,
-    NewPipelineCode,
     StaleCache,
-    UnreviewedConfig,
 )
 
 #: In the order in which their findings of one severity are told.

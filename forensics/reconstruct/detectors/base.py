@@ -7,7 +7,7 @@ forms answer in the same codes, and a test holds that they agree decision by dec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -228,3 +228,21 @@ def by_shape(stretch: Stretch, quick: Callable[[Shape], str], slow: str) -> str:
 
 #: SQL for "the record has no steps".
 NO_STEPS = "coalesce(len(steps), 0) = 0"
+
+
+#: SQL types of features that count as numbers.
+NUMERIC = frozenset(
+    ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER")
+)
+
+
+def any_of(conditions: Sequence[str]) -> str:
+    """SQL for whether any of some conditions is true."""
+    return " OR ".join(f"coalesce({one}, false)" for one in conditions) or "false"
+
+
+def concerns(change: Change) -> str:
+    """SQL for whether a change of a deploy, configuration or flag is among a decision's changes."""
+    if change.environment is None:
+        return "true"
+    return f"env = {sql.literal(change.environment)}"
