@@ -1,7 +1,7 @@
 """What decisions around one decision tell: of its request, its minute, its subject and its day.
 
 Asked only where a detector needs it, by scans of the typed columns of some minutes; what is usual
-for a day is counted by the hour, so that a busy point is not read for longer than that.
+for a day is counted by ten minutes, so that a busy point is not read for longer than that.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 _SECOND_US = 1_000_000
 MINUTE_US = 60 * _SECOND_US
-HOUR_US = 60 * MINUTE_US
-DAY_US = 24 * HOUR_US
+#: What is usual is counted by so much, of which a busy point has enough decisions.
+SPAN_US = 10 * MINUTE_US
+DAY_US = 24 * 60 * MINUTE_US
 #: How far apart decisions of one request may be.
 REQUEST_US = 10 * MINUTE_US
 #: How near two decisions of the same question must be.
@@ -195,12 +196,12 @@ class Around:
 
     def usual_kinds(self) -> list[str] | None:
         """Kinds of steps that such decisions of that day have; None where too few tell."""
-        for size in (HOUR_US, DAY_US):  # a day is read only where its hour is not enough
+        for size in (SPAN_US, DAY_US):  # a day is read only where its ten minutes are not enough
             first = self._at // size * size
             query = usual_kinds(self._snapshot, self._decision.decision_point, first, first + size)
             with sql.reading("A table of decisions"):
                 row = self._snapshot.connection.execute(
-                    f"SELECT expected FROM ({query}) WHERE hour = {self._at // HOUR_US} "
+                    f"SELECT expected FROM ({query}) WHERE span = {self._at // SPAN_US} "
                     f"AND env = {sql.literal(self._decision.environment)}"
                 ).fetchone()
             if row is not None and row[0] is not None:
@@ -313,35 +314,38 @@ def usual_kinds_query(stretch: Stretch) -> str:
 
 
 def usual_kinds(snapshot: Snapshot, point: str, first_us: int, end_us: int) -> str:
-    """A query for the kinds of steps that are usual, by environment and hour.
+    """A query for the kinds of steps that are usual, by environment and span of ten minutes.
 
-    What other decisions of that hour have, without answers from a cache; of that day where the
-    hour has too few, and NULL where the day has too few.
+    What other decisions of that span have, without answers from a cache; of that day where the
+    span has too few, and NULL where the day has too few.
 
     Args:
         snapshot: the lake.
         point: the decision point.
-        first_us: where the first day, or the only hour, begins.
+        first_us: where the first day, or the only span, begins.
         end_us: where the last day ends.
     """
     columns = "steps, cache, occurred_at, environment"
+    # Most decisions have the same steps: counted as they come, few lists are left to work on.
     seen = f"""
-        SELECT env, t // {HOUR_US} AS hour, t // {DAY_US} AS day,
-               list_distinct(list_filter(list_transform(coalesce(steps, []), lambda s: s.kind),
-                                         lambda k: k IS NOT NULL)) AS kinds
-        FROM ({between(snapshot, point, first_us, end_us, columns=columns)})
-        WHERE NOT coalesce(cache.hit, false)"""
+        SELECT env, span, span // {DAY_US // SPAN_US} AS day, n,
+               list_distinct(list_filter(coalesce(steps, []), lambda k: k IS NOT NULL)) AS kinds
+        FROM (SELECT env, t // {SPAN_US} AS span, list_transform(steps, lambda s: s.kind) AS steps,
+                     count(*) AS n
+              FROM ({between(snapshot, point, first_us, end_us, columns=columns)})
+              WHERE NOT coalesce(cache.hit, false) GROUP BY ALL)"""
     return f"""
         WITH seen AS ({seen}), totals AS (
-            SELECT env, day, hour, count(*) AS n FROM seen GROUP BY env, day, hour
+            SELECT env, day, span, sum(n) AS n FROM seen GROUP BY env, day, span
         ), counted AS (
-            SELECT env, day, hour, kind, count(*) AS n
-            FROM (SELECT env, day, hour, unnest(kinds) AS kind FROM seen) GROUP BY ALL
-        ), hours AS (
-            SELECT t.env, t.day, t.hour, t.n,
+            SELECT env, day, span, kind, sum(n) AS n
+            FROM (SELECT env, day, span, n, unnest(kinds) AS kind FROM seen)
+            GROUP BY env, day, span, kind
+        ), spans AS (
+            SELECT t.env, t.day, t.span, t.n,
                    coalesce(list(c.kind ORDER BY c.kind)
                             FILTER (WHERE c.n >= {USUAL_SHARE} * t.n), []) AS kinds
-            FROM totals AS t LEFT JOIN counted AS c USING (env, day, hour) GROUP BY ALL
+            FROM totals AS t LEFT JOIN counted AS c USING (env, day, span) GROUP BY ALL
         ), days AS (
             SELECT t.env, t.day, t.n,
                    coalesce(list(c.kind ORDER BY c.kind)
@@ -350,6 +354,6 @@ def usual_kinds(snapshot: Snapshot, point: str, first_us: int, end_us: int) -> s
             LEFT JOIN (SELECT env, day, kind, sum(n) AS n FROM counted GROUP BY ALL) AS c
             USING (env, day) GROUP BY ALL
         )
-        SELECT h.env, h.hour, CASE WHEN h.n >= {COMPARABLE_MIN} THEN h.kinds
+        SELECT h.env, h.span, CASE WHEN h.n >= {COMPARABLE_MIN} THEN h.kinds
                                    WHEN d.n >= {COMPARABLE_MIN} THEN d.kinds END AS expected
-        FROM hours AS h JOIN days AS d USING (env, day)"""
+        FROM spans AS h JOIN days AS d USING (env, day)"""

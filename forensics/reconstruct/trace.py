@@ -23,6 +23,7 @@ from forensics.reconstruct import changes as changes_
 from forensics.reconstruct.around import Around
 from forensics.reconstruct.case import Case, WhatIf
 from forensics.reconstruct.completeness import completeness
+from forensics.reconstruct.config_values import config_values
 from forensics.reconstruct.findings import findings
 from forensics.reconstruct.nearest import nearest_ids
 from forensics.reconstruct.reconstruction import (
@@ -184,7 +185,7 @@ def _assemble(
         changes=tuple(before),
         usual=usual,
         override=override,
-        config_values=lambda digest: _config_values(artifacts, digest),
+        config_values=lambda digest: config_values(artifacts, digest),
         what_if=what_if,
         altered=frozenset(artifacts.altered),
         twins=twins,
@@ -349,17 +350,6 @@ def _what_if(session: ReplaySession) -> WhatIf:
         return str(decided.outcomes[0]), decided.scores[0]
 
     return ask
-
-
-def _config_values(artifacts: ArtifactStore, digest: str) -> Mapping[str, Any] | None:
-    from forensics.records.jsontext import loads
-
-    try:
-        data = artifacts.read(digest)
-        values = loads(data.decode()) if data is not None else None
-    except (ForensicsError, ValueError):
-        return None
-    return values if isinstance(values, dict) else None
 
 
 def not_found(snapshot: Snapshot, identifier: str) -> ForensicsError:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,12 +22,39 @@ _COLUMNS = (
 _TIMES = ("occurred_at", "expires_at", "coalesce(recorded_at, ingested_at)")
 
 
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The changes around a time: so many before it, and as many of the day after.
+
+    Those that brought one of ``digests`` are among them however old they are.
+    """
+
+    time: datetime
+    most: int
+    digests: Collection[str] = ()
+
+    @property
+    def sql(self) -> str:
+        """The end of a query's conditions."""
+        at = to_micros(self.time)
+        brought = [f"to_digest IN ({', '.join(map(sql.literal, self.digests))})"]
+        distance = f"abs(epoch_us(occurred_at) - {at})"
+        nearest = (
+            f"row_number() OVER (PARTITION BY epoch_us(occurred_at) <= {at} "
+            f"ORDER BY {distance}, change_id) <= {self.most}"
+        )
+        return (
+            f"AND epoch_us(occurred_at) <= {at} + 86400000000 "
+            f"QUALIFY {' OR '.join([nearest, *(brought if self.digests else [])])}"
+        )
+
+
 def recorded(
     snapshot: Snapshot,
     *,
     decision_point: str | None = None,
     known_by: datetime | None = None,
-    newest: int | None = None,
+    near: Near | None = None,
 ) -> list[Change]:
     """Recorded changes, newest first.
 
@@ -36,7 +63,7 @@ def recorded(
         decision_point: leave out changes that name another decision point, but for those of
             pipelines: one may feed several.
         known_by: leave out what we learnt later.
-        newest: how many at most; all where None.
+        near: only those around a time; all where None.
     """
     paths = snapshot.paths("changes")
     if not paths:
@@ -53,8 +80,8 @@ def recorded(
         found = snapshot.connection.execute(
             f"SELECT {times}, {', '.join(_COLUMNS)} "
             f"FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
-            f"WHERE {' AND '.join(conditions)} ORDER BY occurred_at DESC, change_id"
-            + (f" LIMIT {newest}" if newest is not None else "")
+            f"WHERE {' AND '.join(conditions)} {near.sql if near else ''} "
+            "ORDER BY occurred_at DESC, change_id"
         ).fetchall()
     return [_change(row) for row in found]
 

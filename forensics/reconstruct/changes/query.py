@@ -15,7 +15,7 @@ from forensics.reconstruct.changes.uses import Uses, transitions
 from forensics.reconstruct.changes.uses import uses as uses_of
 
 #: As many recorded changes are looked at for one decision; older ones concern it hardly.
-_NEWEST = 500
+_NEAREST = 500
 #: And so far back runs of the pipelines that fed it.
 _RUNS = timedelta(days=7)
 
@@ -40,7 +40,7 @@ def account(
     runs_from: datetime | None = None,
     runs_until: datetime | None = None,
     jobs: Collection[str] | None = None,
-    newest: int | None = None,
+    near: explicit.Near | None = None,
 ) -> Account:
     """The changes of one decision point, whoever tells of them.
 
@@ -51,23 +51,22 @@ def account(
         runs_from: leave out what runs did earlier.
         runs_until: leave out runs that ended later.
         jobs: pipelines whose runs are compared, as ``namespace/name``; all where None.
-        newest: how many recorded changes at most, the newest ones; all where None.
+        near: of recorded changes, only those around a time; all where None.
     """
-    said = explicit.recorded(
-        snapshot, decision_point=decision_point, known_by=known_by, newest=newest
-    )
+    said = explicit.recorded(snapshot, decision_point=decision_point, known_by=known_by, near=near)
     if decision_point is None:
         found = Uses(snapshot, "", known_by, {})
     else:
         found = uses_of(snapshot, decision_point, known_by)
     ran = runs.runs(snapshot, since=runs_from, until=runs_until, known_by=known_by, jobs=jobs)
     seen = transitions(found)
-    if newest is not None and len(said) == newest:  # an older one may have been announced
-        oldest = said[-1].occurred_at
+    earlier = [one.occurred_at for one in said if near is not None and one.occurred_at <= near.time]
+    if near is not None and len(earlier) >= near.most:  # an older one may have been announced
+        oldest = earlier[near.most - 1]
         seen = (item for item in seen if item.change.occurred_at >= oldest)
     result = matched.match(said, found, seen, runs.differences(snapshot, ran))
     changes = [*result.changes, *explicit.expiries(said)]
-    if newest is None:  # for one decision the declaration in force tells more than its changes
+    if near is None:  # for one decision the declaration in force tells more than its changes
         changes += declared.declared(snapshot, decision_point, known_by)
     # Those of other points were only needed to know which runs somebody had announced.
     mine = [c for c in changes if decision_point is None or _is_of(c, decision_point)]
@@ -103,7 +102,7 @@ def before(
         jobs: pipelines that fed it, as ``namespace/name``; their runs of the week before are
             compared.
         known_by: leave out what we learnt later.
-        limit: how many at most; all where None.
+        limit: how many at most, beside those that brought ``digests``; all where None.
     """
     found: list[Change] = []
     for point in [decision_point] if decision_point is not None else _points(snapshot):
@@ -114,14 +113,17 @@ def before(
             runs_from=time - _RUNS,
             runs_until=time,
             jobs=jobs,
-            newest=None if limit is None else _NEWEST,
+            near=None if limit is None else explicit.Near(time, _NEAREST, digests),
         ).changes
     result = [
         change
         for change in (found if decision_point is not None else _each_once(found))
         if change.true_from <= time and _may_concern(change, environment, digests)
     ]
-    return result if limit is None else result[:limit]
+    if limit is None:
+        return result
+    # What brought an artifact that is in use concerns the decision however long ago it was.
+    return result[:limit] + [one for one in result[limit:] if one.to_digest in digests]
 
 
 def between(

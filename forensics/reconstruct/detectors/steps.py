@@ -347,7 +347,7 @@ class MissingSteps(Detector):
         """See :class:`Detector`."""
         if stretch.declaration is not None and stretch.declaration.steps:
             return
-        from forensics.reconstruct.around import usual_kinds_query
+        from forensics.reconstruct.around import SPAN_US, usual_kinds_query
 
         usual = usual_kinds_query(stretch)
         d = stretch.decisions(
@@ -362,7 +362,7 @@ class MissingSteps(Detector):
                               lambda k: NOT list_contains(kinds, k)), lambda k: 'usual:' || k) END
             ) AS about
             FROM (SELECT d.*, {kinds} AS kinds, u.expected AS expected FROM ({d}) AS d
-                  LEFT JOIN ({usual}) AS u ON u.env = d.env AND u.hour = d.t // 3600000000
+                  LEFT JOIN ({usual}) AS u ON u.env = d.env AND u.span = d.t // {SPAN_US}
                   WHERE NOT coalesce(d.cache.hit, false))"""
 
 

@@ -377,3 +377,17 @@ def test_usage_of_older_lakes_without_the_time_of_knowing_is_read(
     (change,) = between(take(lake))
     assert change.known_at == change.occurred_at == at(60)
     assert [c.to_version for c in between(take(lake), known_by=at(61))] == ["v2"]
+
+
+def test_neither_later_changes_nor_many_hide_what_a_decision_ran_on(
+    lake: Path, take_in: TakeIn
+) -> None:
+    digest = "sha256:" + "1" * 64
+    flags = [
+        announced(minute, kind="flag", component=f"f{number}", from_version="off", to_version="on")
+        for number, minute in enumerate([*range(100, 160), *range(1000, 1600)])
+    ]
+    take_in([*decisions([500]), announced(1, to_digest=digest), *flags])
+    found = before(take(lake), at(500), decision_point="credit_line", digests=[digest], limit=20)
+    assert [change.component for change in found[:20]] == [f"f{n}" for n in range(59, 39, -1)]
+    assert [change.to_digest for change in found[20:]] == [digest]
