@@ -41,19 +41,26 @@ def lake_path(given: Path | None) -> Path:
         return Path(before)
     if named := os.environ.get("FORENSICS_LAKE"):
         return Path(named)
-    config = _config_file()
-    if config.is_file():
-        import tomllib
-
-        try:
-            lake = tomllib.loads(config.read_text(encoding="utf-8")).get("lake")
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise LakeError(
-                f"{config} cannot be read.", f"{error}.", "Mend or remove it."
-            ) from None
-        if lake:
-            return Path(str(lake)).expanduser()
+    if lake := config().get("lake"):
+        return Path(str(lake)).expanduser()
     return Path("lake")
+
+
+def config() -> dict[str, Any]:
+    """What the config file says; nothing where there is none.
+
+    Raises:
+        LakeError: when it is no TOML.
+    """
+    path = _config_file()
+    if not path.is_file():
+        return {}
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LakeError(f"{path} cannot be read.", f"{error}.", "Mend or remove it.") from None
 
 
 def _config_file() -> Path:

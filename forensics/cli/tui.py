@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from forensics.cli.options import TIME, lake_option, lake_path
+from forensics.cli.options import TIME, config, lake_option, lake_path
 from forensics.errors import DependencyError, UsageError
 
 
@@ -18,7 +18,9 @@ from forensics.errors import DependencyError, UsageError
 @click.option("--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`.")
 @click.option("--until", type=TIME, help="Before this time.")
 @click.option("--where", metavar="SQL", help="Begin with this condition, as `find --where` takes.")
-@click.option("--light", is_flag=True, help="Dark text on a light ground.")
+@click.option(
+    "--light", is_flag=True, help="Dark text on a light ground; else `theme` in the config file."
+)
 @lake_option
 def command(
     request_id: str | None,
@@ -52,8 +54,11 @@ def command(
         _micros(until),
         where,
     )
+    chosen = config().get("tui")
+    chosen = chosen if isinstance(chosen, dict) else {}
+    theme = "forensics-light" if light else chosen.get("theme")
     try:
-        run(asked, "forensics-light" if light else None)
+        run(asked, theme, chosen.get("keys"))
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise

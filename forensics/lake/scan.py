@@ -31,7 +31,7 @@ from forensics.lake.window import (
 
 #: As many rows of a sparse filter, or of an order other than time, are kept in memory.
 KEPT_ROWS = 10_000
-_CHUNK_ROWS = 250_000
+_CHUNK_ROWS = 500_000
 _SPANS = 1_000
 _PARTS = 60
 #: Matches that are read at once, where they are few among many others.

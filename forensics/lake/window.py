@@ -25,6 +25,7 @@ from forensics.lake.snapshot import Snapshot
 KEY = ("occurred_at", "decision_point", "decision_id", "request_id")
 TIME, POINT, DECISION, REQUEST = range(len(KEY))
 _HOUR_US = 3_600_000_000
+_UNKNOWN_ROWS_MAX = 200_000
 _BLOCK_ROWS = 2_048
 _BLOCKS_KEPT = 12
 _FEATURE = "features."
@@ -415,12 +416,18 @@ def merged(
 def known_spans(reader: Reader, view: View) -> list[Span] | None:
     """How many decisions each hour of a window has, as the summaries know it.
 
-    None where they do not know it, as with files that another program wrote, or with a condition.
+    None where they do not know it, as of many files that another program wrote, or of a condition.
     """
     snapshot = reader.snapshot
     if view.where is not None:
         return None
-    if any(location.startswith("decisions/") for location in snapshot.unindexed):
+    new_rows = sum(
+        file.rows
+        for point in view.points
+        for file in snapshot.files(f"decisions/{point}")
+        if f"decisions/{point}/{file.name}" in snapshot.unindexed
+    )
+    if new_rows > _UNKNOWN_ROWS_MAX:  # summing them up costs more than counting all
         return None
     counts: dict[int, int] = {}
     for use in summaries.in_use(snapshot, until_us=1 << 62, kind="decisions"):

@@ -14,6 +14,7 @@ HEAVY = {
     "deltalake",
     "lightgbm",
     "numpy",
+    "numpy.ma",
     "openlineage",
     "pandas",
     "polars",
@@ -32,7 +33,8 @@ def heavy_modules_after(code: str) -> set[str]:
         [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
-    return {name.partition(".")[0] for name in json.loads(run.stderr.splitlines()[-1])} & HEAVY
+    modules = json.loads(run.stderr.splitlines()[-1])
+    return {*modules, *(name.partition(".")[0] for name in modules)} & HEAVY
 
 
 @pytest.mark.parametrize(

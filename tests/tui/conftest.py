@@ -66,7 +66,7 @@ def seated() -> Seated:
         from forensics_tui.opening import Asked, open_lake
 
         app = ForensicsApp(open_lake(Asked(root, **asked)), theme)
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=True) as pilot:
             yield Seat(app, pilot)
 
     return seated

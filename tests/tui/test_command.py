@@ -76,14 +76,14 @@ def test_from_launch_to_a_decision_and_back(
     seat.press("/")
     seat.type(f"request_id = '{SHOWCASE}'")
     seat.press("Enter")
-    seat.see("1 of 1 ")
+    seat.see("1 of 1\n")
     seat.press("Enter")
     text = seat.see("bit exact: these artifacts")
     assert "DECLINE" in text
     seat.press("]", "]")
     seat.see("base value")
     seat.press("Escape")
-    seat.see("1 of 1 ")
+    seat.see("1 of 1\n")
     seat.press("q")
     seat.see("left with 0")
 
@@ -130,6 +130,25 @@ def test_what_is_wrong_is_said_as_every_command_says_it(
     seat = terminal("--lake", tmp_path / "none")
     text = seat.see("left with 1")
     assert "No lake at" in text
+
+
+def test_the_config_file_gives_keys_and_a_theme(
+    sample_lake: Path, tmp_path: Path, terminal: Callable[..., Terminal]
+) -> None:
+    config = tmp_path / "decision-forensics" / "config.toml"
+    config.parent.mkdir()
+    config.write_text('[tui]\ntheme = "forensics-light"\n[tui.keys]\nmark = "x"\n')
+    seat = terminal("--lake", sample_lake, XDG_CONFIG_HOME=str(tmp_path))
+    seat.see("1 of 30,000")
+    seat.press("m", "x")
+    seat.see("1 marked")
+    seat.press("?")
+    seat.see("x                  mark the row")
+    config.write_text('[tui.keys]\nmrak = "x"\n')
+    seat = terminal("--lake", sample_lake, XDG_CONFIG_HOME=str(tmp_path))
+    text = seat.see("left with 2")
+    assert "mrak" in text
+    assert "page-down" in text.replace("\n", "")
 
 
 def test_without_a_terminal_it_says_what_to_use_instead(

@@ -30,15 +30,15 @@ def test_every_tab_says_what_it_is_for(sample_lake: Path, seated: Any, size: Any
     async def session() -> None:
         async with seated(sample_lake, size=size, identifier=SHOWCASE) as seat:
             for name, says in TABS.items():
-                text = await seat.see(f"[{name}]")
+                await seat.see(f"[{name}]")
+                await seat.see("bit exact ·")
                 if name in ("summary", "record"):
                     await seat.press("end")
                 await seat.see(says)
                 assert all(len(line) == size[0] for line in seat.lines)
                 await seat.press("right_square_bracket")
             await seat.press("left_square_bracket")
-            text = await seat.see("[gaps]")
-            assert SHOWCASE in text
+            assert SHOWCASE in await seat.see("[gaps]")
 
     asyncio.run(session())
 
@@ -157,5 +157,28 @@ def test_the_command_and_the_id_are_copied(sample_lake: Path, seated: Any) -> No
             await seat.press("ctrl+y")
             await seat.see("copied: forensics trace")
             assert seat.app.clipboard.endswith(f"--lake {sample_lake}")
+
+    asyncio.run(session())
+
+
+def test_what_nobody_foresaw_is_said_and_the_screen_stays(
+    sample_lake: Path, seated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forensics_tui.screens import decision
+
+    def broken(*_arguments: Any) -> Any:
+        raise KeyError("[@click=app.quit]x[/]")
+
+    monkeypatch.setattr(decision, "_record", broken)
+
+    async def session() -> None:
+        async with seated(sample_lake, identifier=SHOWCASE) as seat:
+            from textual.widgets._toast import Toast
+
+            await seat.see("[summary]")
+            await seat.see(lambda _: bool(seat.app.screen.query(Toast)))
+            await seat.see("KeyError: '[@click=app.quit]x[/]'")
+            await seat.press("escape")
+            await seat.see("30,000 decisions")
 
     asyncio.run(session())

@@ -127,6 +127,38 @@ def test_keys_that_come_faster_than_the_focus_moves_go_where_it_moves(
     asyncio.run(session())
 
 
+def test_keys_behind_one_that_opens_a_screen_go_to_that_screen(
+    sample_lake: Path, seated: Any
+) -> None:
+    from textual.events import Key
+
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            for key, character in (("enter", "\r"), ("right_square_bracket", "]")):
+                seat.app.post_message(Key(key, character))
+            await seat.see("[features]")
+            for key, character in (("escape", None), ("t", "t"), ("ctrl+u", None)):
+                seat.app.post_message(Key(key, character))
+            for character in "2026":
+                seat.app.post_message(Key(character, character))
+            await seat.see("2026  ")
+
+    asyncio.run(session())
+
+
+def test_the_wheel_scrolls_and_the_cursor_stays_in_sight(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            for _ in range(5):
+                seat.app.screen.table.scroll_relative(y=7, animate=False)
+                await seat.pilot.pause()
+            await seat.see("36 of 30,000")
+
+    asyncio.run(session())
+
+
 def test_any_column_sorts_and_time_sorts_again(sample_lake: Path, seated: Any) -> None:
     async def session() -> None:
         async with seated(sample_lake) as seat:
@@ -185,8 +217,10 @@ def test_columns_are_chosen(sample_lake: Path, seated: Any) -> None:
             await seat.press("slash")
             await seat.type("utilisation_3m")
             await seat.press("enter")
-            await seat.see("features.utilisation_3m")
-            await seat.press("space", "c")
+            await seat.see("[ ] features.utilisation_3m")
+            await seat.press("space")
+            await seat.see("[x] features.utilisation_3m")
+            await seat.press("c")
             text = await seat.see(lambda text: "part of" not in text and "utilisation_3m" in text)
             assert "environment" in text
 

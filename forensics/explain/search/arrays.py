@@ -22,6 +22,15 @@ def in_some(flags: Flags) -> Flags:
     return np.asarray(flags.any(axis=1))
 
 
+def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The different values, in order, as ``np.unique``: that one imports numpy.ma, 20 ms."""
+    ordered = np.sort(values, axis=None)
+    first = np.ones(len(ordered), np.bool_)
+    # NaN comes last and equals nothing; one is kept.
+    first[1:] = (ordered[1:] != ordered[:-1]) & (ordered[:-1] == ordered[:-1])
+    return ordered[first]
+
+
 def added(places: Ints, amounts: Floats, size: int) -> Floats:
     """By place, the sum of the amounts that belong there."""
     found: Any = np.bincount(places, amounts, size)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forensics.errors import UsageError
-from forensics.explain.search.arrays import Flags, Floats, Ints, spans
+from forensics.explain.search.arrays import Flags, Floats, Ints, distinct, spans
 from forensics.explain.search.conditions import Expression, names_of
 from forensics.explain.search.problem import Lever, Model, Problem
 from forensics.replay.ensemble import MISSING_IS_ZERO, MISSING_IS_ZERO_OR_NAN
@@ -185,7 +185,7 @@ def _around(problem: Problem, lever: Lever) -> Ints:
     reach = max(2, int(np.ceil(2.0**-23 * np.abs(found).max(initial=1.0) / lever.step)) + 1)
     around = (nearest[:, None] + np.arange(-reach, reach + 2)).ravel()
     inside = np.clip(np.concatenate([around, [0, lever.last]]), 0, lever.last)
-    return np.unique(inside.astype(np.int64))
+    return distinct(inside.astype(np.int64))
 
 
 def _is_used(problem: Problem, name: str) -> bool:
@@ -276,7 +276,7 @@ def sides_of_cuts(axis: Axis, model: Model, number: int) -> list[Ints | Flags]:
     at = model.names.index(axis.lever.name)
     nodes = np.flatnonzero(np.asarray(ensemble.feature) == at)
     given = axis.inputs[number]
-    cuts = np.unique(np.asarray(ensemble.threshold)[nodes])
+    cuts = distinct(np.asarray(ensemble.threshold)[nodes])
     known = np.where(np.isnan(given), -np.inf, given)
     found: list[Any] = [np.searchsorted(cuts, known, side="right" if ensemble.below else "left")]
     if (np.asarray(ensemble.missing)[nodes] == MISSING_IS_ZERO_OR_NAN).any():

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats, Ints, counted, spans
+from forensics.explain.search.arrays import Flags, Floats, Ints, counted, distinct, spans
 from forensics.explain.search.effort import Effort
 
 #: Costs closer than this are equal.
@@ -408,7 +408,7 @@ def _alike(boxes: Boxes, uses: Flags, sizes: Ints, size_max: int) -> tuple[Ints,
         alike[every, best[-1]] = -np.inf
     second, known = np.concatenate(best), np.concatenate(real)
     first, second = first[known], second[known]
-    code = np.unique(np.minimum(first, second) * boxes.groups + np.maximum(first, second))
+    code = distinct(np.minimum(first, second) * boxes.groups + np.maximum(first, second))
     return code // boxes.groups, code % boxes.groups
 
 

@@ -14,7 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats, Ints, RangeLeast, in_all, in_some
+from forensics.explain.search.arrays import (
+    Flags,
+    Floats,
+    Ints,
+    RangeLeast,
+    distinct,
+    in_all,
+    in_some,
+)
 from forensics.explain.search.boxes import EPSILON, Boxes, Line
 from forensics.explain.search.dual import Dual
 from forensics.explain.search.incumbent import Incumbent
@@ -384,7 +392,7 @@ class _Exploration:
     def _costs_of(self, levers: Ints, first: Ints, last: Ints) -> Floats:
         """The least cost of one lever each, within a range."""
         found = np.empty(len(levers))
-        for at in np.unique(levers):
+        for at in distinct(levers):
             mine = levers == at
             here = np.clip(self._cheapest[at], first[mine], last[mine])
             found[mine] = self.lines[at].cost[here]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats, Ints, added, counted, leasts
+from forensics.explain.search.arrays import Flags, Floats, Ints, added, counted, distinct, leasts
 from forensics.explain.search.boxes import Boxes, Line
 from forensics.explain.search.effort import Effort
 
@@ -222,7 +222,9 @@ class Dual:
         """Takes over the shares of a larger problem, those of joined groups together."""
         old = np.full(int(start.boxes.member.max(initial=-1)) + 1, -1)
         old[start.boxes.member] = start.boxes.owner
-        pairs = np.unique(np.stack([self.boxes.owner, old[self.boxes.member]], axis=1), axis=0)
+        width = start.boxes.groups + 1
+        code = distinct(self.boxes.owner * width + old[self.boxes.member] + 1)
+        pairs = np.stack([code // width, code % width - 1], axis=1)
         begin = np.searchsorted(pairs[:, 0], np.arange(self.boxes.groups + 1))
         for at, shares in enumerate(self._shares):
             before = start._shares[at]

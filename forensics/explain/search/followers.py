@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Floats, Ints, in_some
+from forensics.explain.search.arrays import Floats, Ints, distinct, in_some
 from forensics.explain.search.axes import ZERO, rounded
 from forensics.explain.search.leaves import Side
 from forensics.explain.search.logic import Judge
@@ -184,7 +184,7 @@ def _follower(
     coefficients = np.asarray(ensemble.coefficients)[position :: len(model.names)]
     if not len(coefficients):
         coefficients = np.zeros(len(ensemble.base))
-    cuts = np.unique(cuts)
+    cuts = distinct(cuts)
     reach = judge.number(name, *whole)
     null = bool(np.any(reach.null) or not np.all(reach.value))
     first, last = (int(_place(model, cuts, np.reshape(end, -1)[:1])[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from forensics.explain.search.arrays import Floats, Ints
+from forensics.explain.search.arrays import Floats, Ints, distinct
 from forensics.explain.search.boxes import EPSILON, Boxes, within_budget
 from forensics.explain.search.dual import Dual
 from forensics.explain.search.effort import Effort
@@ -97,7 +97,7 @@ def slide(incumbent: Incumbent) -> None:
             continue
         while abs(held - refused) > 1:
             step = 1 if held > refused else -1
-            places = np.unique(np.linspace(refused + step, held, 65).astype(np.int64))
+            places = distinct(np.linspace(refused + step, held, 65).astype(np.int64))
             places = places if step > 0 else places[::-1]
             points = np.repeat(point[None, :], len(places), 0)
             points[:, at] = places

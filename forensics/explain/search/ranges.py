@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Ints, in_all, spans
+from forensics.explain.search.arrays import Flags, Ints, distinct, in_all, spans
 from forensics.explain.search.axes import Axis
 from forensics.explain.search.problem import Range
 from forensics.explain.search.space import Space
@@ -121,7 +121,7 @@ class Extent:
         step = 1 if far > near else -1
         known, refused = -1, abs(far - near)
         while refused - known > 1:
-            tried = np.unique(np.linspace(known + 1, refused - 1, 32).astype(np.int64))
+            tried = distinct(np.linspace(known + 1, refused - 1, 32).astype(np.int64))
             low = np.repeat(self._point[None, :], len(tried), 0)
             high = low.copy()
             ends = near + step * tried

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from forensics.explain.search.around import Around
-from forensics.explain.search.arrays import Flags, Floats, Ints, RangeLeast, in_all, spans
+from forensics.explain.search.arrays import Flags, Floats, Ints, RangeLeast, distinct, in_all, spans
 from forensics.explain.search.axes import Axis, axes_of, rounded, sides_of_cuts, with_cells
 from forensics.explain.search.boxes import Boxes, Line, joined, narrowed, tidied
 from forensics.explain.search.effort import Effort
@@ -124,7 +124,7 @@ class Space:
         moved = np.zeros(len(about))
         lines = [self._line(at, about, sign, region.sure) for at in range(self.levers)]
         parts = []
-        for margin in np.unique(about):
+        for margin in distinct(about):
             model, output = self.scores.margins[margin]
             leaves = self.leaves[model]
             mine = leaves.output == output
