@@ -39,6 +39,12 @@ _MOVES: dict[str, Callable[[int, int], int]] = {
     "g": lambda at, total: 1,
 }
 
+_COUNTER = (
+    "import itertools, sys, tty; tty.setraw(0); "
+    '[(print(f"\\r\\n<{n}>", end="", flush=True), sys.stdin.read(1)) '
+    "for n in itertools.count()]"
+)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -60,6 +66,8 @@ def main() -> None:
             launches.append(terminal.launch(built.root, total))
             launch_cpu.append(terminal.cpu_s())
         _measure.note(f"launch {number + 1}: {launches[-1] * 1000:.0f} ms")
+    with _terminal() as terminal:
+        echo = _echo(terminal, arguments.rounds * len(_MOVES))
     with _terminal() as terminal:
         terminal.launch(built.root, total)
         terminal.wait("counted", there=False)
@@ -88,7 +96,10 @@ def main() -> None:
             "max": round(max(all_keys), 1),
             "by_key_p95": {key: round(_quantile(of, 0.95), 1) for key, of in keys.items()},
         },
-        "look_at_an_idle_screen_ms": round(terminal.look_ms, 1),
+        "echo_ms": {
+            "p50": round(_quantile(echo, 0.5), 1),
+            "p95": round(_quantile(echo, 0.95), 1),
+        },
         "whole_window_s": searches,
         "one_day_s": day,
         "peak_mb": round(memory),
@@ -121,6 +132,14 @@ def _keys(terminal: _Terminal, total: int, rounds: int) -> dict[str, list[float]
             if number:  # the first round meets cold files
                 found[key].append(took * 1000)
     return found
+
+
+def _echo(terminal: _Terminal, count: int) -> list[float]:
+    """Milliseconds from a key to the screen for a program that does nothing but count keys."""
+    terminal.type(f"exec {_measure.PYTHON} -c '{_COUNTER}'")
+    terminal.send("Enter")
+    terminal.wait("<0>")
+    return [terminal.press("j", f"<{number}>") * 1000 for number in range(1, count + 1)]
 
 
 def _searches(terminal: _Terminal, total: int) -> dict[str, float]:
@@ -170,7 +189,6 @@ class _Terminal:
             errors="replace",  # it tells what the terminal gets in pieces that may end anywhere
         )
         self._ask("refresh-client", f"-C {_WIDTH}x{_HEIGHT}")
-        self.look_ms = 0.0
 
     def close(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], check=False)
@@ -222,15 +240,12 @@ class _Terminal:
             "The screen did not become what it was to be:\n" + "\n".join(self.screen())
         )
 
-    def press(self, key: str, text: str, *, row: bool) -> float:
+    def press(self, key: str, text: str, *, row: bool = False) -> float:
+        """Seconds from a key to a screen that shows ``text``."""
         began = time.perf_counter()
         self.send(key)
         self.wait(text, row=row)
-        took = time.perf_counter() - began
-        again = time.perf_counter()
-        self.screen()
-        self.look_ms = (time.perf_counter() - again) * 1000
-        return took
+        return time.perf_counter() - began
 
     def launch(self, root: Path, total: str, *options: str) -> float:
         """Seconds from the command to the first rows."""

@@ -1,0 +1,168 @@
+"""The application: what all screens share, and how one leads to another."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+from textual.theme import Theme
+from textual.worker import Worker, WorkerState
+
+from forensics.errors import UsageError
+from forensics.lake.window import Row
+from forensics.records.safe_text import safe_text
+from forensics_tui.key_order import KeysInOrder
+from forensics_tui.keys import ANYWHERE, Key, bindings
+from forensics_tui.opening import Opened
+from forensics_tui.screens.decisions import DecisionsScreen
+from forensics_tui.widgets.chrome import Hints
+
+if TYPE_CHECKING:
+    from forensics.reconstruct.reconstruction import Reconstruction
+
+_SAY_S = 4.0
+_ERROR_S = 20.0
+_ERROR_MAX = 400
+DARK = Theme(
+    name="forensics-dark",
+    primary="#6cb6ff",
+    secondary="#8ddb8c",
+    accent="#6cb6ff",
+    foreground="#d6dbe1",
+    background="#14181d",
+    surface="#14181d",
+    panel="#232a32",
+    success="#7fd18b",
+    warning="#e3b341",
+    error="#ff7b72",
+    dark=True,
+)
+LIGHT = Theme(
+    name="forensics-light",
+    primary="#0550ae",
+    secondary="#116329",
+    accent="#0550ae",
+    foreground="#1f2328",
+    background="#ffffff",
+    surface="#ffffff",
+    panel="#e6eaef",
+    success="#116329",
+    warning="#8a5a00",
+    error="#b3261e",
+    dark=False,
+)
+#: The terminal's own sixteen colours: where it has no more, or colours are not wanted.
+PLAIN = "ansi-dark"
+
+
+class ForensicsApp(KeysInOrder, App[None]):
+    """``forensics tui``."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "decision-forensics"
+    BINDINGS = bindings(ANYWHERE)
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING: ClassVar[str] = "ctrl+p"
+
+    def __init__(
+        self, opened: Opened, theme: str | None = None, keys: Mapping[str, str] | None = None
+    ) -> None:
+        plain = "NO_COLOR" in os.environ
+        super().__init__(ansi_color=True if plain else None)
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        few = self.console.color_system in (None, "standard", "windows")
+        if theme is not None and theme not in self.available_themes:
+            names = ", ".join(sorted(self.available_themes))
+            raise UsageError(f"No theme is called {theme!r}.", "", f"There are: {names}.")
+        self.theme = PLAIN if plain or few else theme or DARK.name
+        self._keys_waiting = deque()
+        self.opened = opened
+        #: Ids of marked decisions.
+        self.marks: set[str] = set()
+        #: Keys of this person in place of others, by the ids in :mod:`forensics_tui.keys`.
+        self.keys = dict(keys or {})
+        self.set_keymap(self.keys)
+
+    @property
+    def lake_name(self) -> str:
+        """What the lake is called on screens."""
+        return self.opened.asked.root.resolve().name
+
+    def on_mount(self) -> None:
+        """Begin with a decision, where one was asked for, else with all of them."""
+        self.push_screen(DecisionsScreen(self.opened))
+        if self.opened.traced:
+            self.show_traced(self.opened.traced)
+
+    async def open_decision(self, row: Row) -> None:
+        """Show one decision, reconstructed."""
+        from forensics_tui.screens.decision import DecisionScreen
+
+        await self.push_screen(DecisionScreen(self.opened, row))
+
+    def show_traced(self, traced: list[Reconstruction]) -> None:
+        """Show a decision that has been looked up already."""
+        from forensics_tui.screens.decision import DecisionScreen, row_of
+
+        self.push_screen(DecisionScreen(self.opened, row_of(traced[0].decision), traced[0]))
+
+    def mark(self, decision: str) -> None:
+        """Mark a decision, or take its mark away."""
+        self.marks ^= {decision}
+
+    def copy(self, text: str) -> None:
+        """Put text on the clipboard that has been made inert, and say so."""
+        self.copy_to_clipboard(text)
+        self.say(f"copied: {text}")
+
+    def say(self, message: str) -> None:
+        """Tell something in the line of hints for a while."""
+        hints = self.screen.query(Hints)
+        for line in hints:
+            line.say(message)
+            self.set_timer(_SAY_S, lambda line=line: line.say(""))
+
+    def report(self, event: Worker.StateChanged) -> None:
+        """Say what ended a worker that nobody foresaw: nothing fails unsaid."""
+        if event.state is WorkerState.ERROR and event.worker.error is not None:
+            error = event.worker.error
+            words = safe_text(f"{type(error).__name__}: {error}", _ERROR_MAX)
+            self.notify(words, title="failed", severity="error", timeout=_ERROR_S, markup=False)
+
+    async def action_help(self) -> None:
+        """The keys of this place."""
+        from forensics_tui.screens.help import HelpScreen
+
+        keys: Iterable[Key] = getattr(self.screen, "KEYS", ANYWHERE)
+        place = str(self.screen.TITLE or "").lower()
+        await self.push_screen(HelpScreen(place, keys, self.keys))
+
+    def action_theme(self) -> None:
+        """The other theme, dark or light."""
+        self.theme = LIGHT.name if self.current_theme.dark else DARK.name
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Every key of the place, by what it does."""
+        for key in getattr(screen, "KEYS", ANYWHERE):
+            if key.id != "palette":
+                yield SystemCommand(key.words, f"key {key.keys}", _runner(screen, key.action))
+        yield SystemCommand("dark or light", "change the theme", self.action_theme)
+
+
+def _runner(screen: Screen[object], action: str) -> Callable[[], Awaitable[None]]:
+    """Does an action where it belongs: at what has the focus, what holds that, or the app."""
+    name = action.partition("(")[0].removeprefix("app.")
+
+    async def run() -> None:
+        focused = screen.focused or screen
+        for node in (*focused.ancestors_with_self, screen.app):
+            if hasattr(node, f"action_{name}"):
+                await screen.app.run_action(action, node)
+                return
+
+    return run

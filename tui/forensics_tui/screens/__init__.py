@@ -1,0 +1,1 @@
+"""Screens: each is one place, with its keys, its workers and what it shows."""
