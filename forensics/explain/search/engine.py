@@ -204,7 +204,7 @@ class _Search:
     def _answers(self, points: Sequence[Ints]) -> list[Answer]:
         """Answers that the real decision confirms, at their values and the ends of their ranges."""
         space = self._space
-        extents = [Extent(space, point) for point in points]
+        extents = [self._extent(point) for point in points]
         settings = [space.settings(point) for point in points]
         corners = [extent.corners() for extent in extents]
         outcomes: list[str | None] = [None] * len(points)
@@ -226,6 +226,15 @@ class _Search:
             ranges = extent.ranges() if held else {}
             found.append(Answer(setting, ranges, outcome, space.cost(point)))
         return sorted(found, key=lambda answer: answer.cost)
+
+    def _extent(self, point: Ints) -> Extent:
+        """How far an answer goes on with the outcome that it has, which may be one of several."""
+        judge = self._space.judge
+        for outcome in judge.wanted:
+            with judge.only(outcome):
+                if self._space.sure(point[None, :], point[None, :])[0]:
+                    return Extent(self._space, point)
+        return Extent(self._space, point)
 
     def _hooks(self, case: _Case) -> Hooks:
         space, boxes = self._space, case.boxes

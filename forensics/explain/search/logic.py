@@ -6,7 +6,8 @@ that lever's positions, so that it is exact whatever it says.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,10 @@ class Judge:
             known[name] = replace(expression, known)
         self.derived = {name: self._compile(each) for name, each in derived.items()}
         self._rules = [
-            (None if when is None else self._truth(replace(when, known)), outcome in wanted)
+            (None if when is None else self._truth(replace(when, known)), outcome)
             for when, outcome in problem.logic.rules
         ]
+        self._wanted = frozenset(wanted)
         self._constraints = [self._truth(replace(each, derived)) for each in problem.constraints]
         every = [part for part, _ in self._rules if part is not None]
         every += [*self._constraints, *self.derived.values()]
@@ -89,6 +91,20 @@ class Judge:
         self.size = len(self._compiled)
         #: Scores that the logic uses.
         self.scores = _NONE.union(*(part.scores for part in every))
+
+    @contextmanager
+    def only(self, outcome: str) -> Iterator[None]:
+        """Within, this one of the wanted outcomes alone counts."""
+        every, self._wanted = self._wanted, self._wanted & {outcome}
+        try:
+            yield
+        finally:
+            self._wanted = every
+
+    @property
+    def wanted(self) -> list[str]:
+        """The outcomes that count."""
+        return sorted(self._wanted)
 
     def verdict(self, box: Box) -> tuple[Flags, Flags]:
         """For each box whether an answer may be in it, and whether all of it surely are answers."""
@@ -101,14 +117,14 @@ class Judge:
             met_surely = met_surely & ~(truth.false | truth.null)
         reached = np.ones(size, np.bool_)
         good, bad = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
-        for when, wanted in self._rules:
+        for when, outcome in self._rules:
             if when is None:
                 hit, reached_next = reached, np.zeros(size, np.bool_)
             else:
                 truth = when.run(scene)
                 hit = reached & truth.true
                 reached_next = reached & (truth.false | truth.null)
-            if wanted:
+            if outcome in self._wanted:
                 good = good | hit
             else:
                 bad = bad | hit
