@@ -38,8 +38,10 @@ class Origin:
 
     ``evidence`` is that of the run: ``recorded`` where the decision names it, ``inferred`` where it
     is the last that wrote the dataset before, ``missing`` with a reason. ``run`` is None too where
-    the decision names a run of which the lake has no lineage event. ``previous`` is the completed
-    run before it of the same dataset. ``history`` is None where none is declared.
+    the decision names a run of which the lake has no lineage event; it is given as it was at the
+    decision's time. ``doubt`` says why a named run cannot have written the value, if it cannot.
+    ``previous`` is the completed run before it of the same dataset. ``history`` is None where none
+    is declared.
     """
 
     dataset: str | None = None
@@ -53,6 +55,7 @@ class Origin:
     tests: tuple[Test, ...] = ()
     evidence: Literal["recorded", "inferred", "missing"] = "missing"
     reason: str | None = None
+    doubt: str | None = None
     history: Looked | None = None
 
     @property
@@ -129,15 +132,19 @@ def _origin(
 
     run = None
     if origin.run_id:
-        mine = runs.by_id(snapshot, origin.run_id)
+        mine = runs.by_id(snapshot, origin.run_id, until=decision.occurred_at)
+        late = [] if mine else runs.by_id(snapshot, origin.run_id)
         # One id may be that of several jobs' runs; the dataset tells which wrote this.
-        run = next((one for one in mine if dataset in _written(one)), None)
-        run = run or next((one for one in mine if job == _job(one)), mine[0] if mine else None)
+        mine = [one for one in mine or late if dataset in _written(one)] or mine or late
+        mine = [one for one in mine if job == _job(one)] or mine
+        completed = [one for one in mine if one.state == "COMPLETE"] or mine
+        run = max(completed, key=lambda one: one.last_at, default=None)
         origin = replace(
             origin,
             run=run,
             evidence="recorded",
             reason=None if run else "no lineage event of that run is in the lake",
+            doubt=_doubt(run, dataset, late=bool(late)) if run else None,
         )
     else:
         assert dataset is not None
@@ -161,6 +168,17 @@ def _origin(
     previous = next((one for one in before if one.run_id != run.run_id), None)
     tests = runs.tests(snapshot, dataset, after=ended, before=decision.occurred_at)
     return replace(origin, previous=previous, tests=tuple(tests))
+
+
+def _doubt(run: Run, dataset: str | None, *, late: bool) -> str | None:
+    """Why a run that the decision names cannot have written what it was served, if it cannot."""
+    if late:
+        return f"its first event is of {run.first_at:%Y-%m-%d %H:%M:%S}, after the decision"
+    if run.state in ("FAIL", "ABORT"):
+        return f"it had ended in {run.state}"
+    if dataset is not None and run.outputs and dataset not in _written(run):
+        return f"it wrote {', '.join(sorted(_written(run)))} and not {dataset}"
+    return None
 
 
 def _written(run: Run) -> set[str]:

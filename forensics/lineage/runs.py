@@ -20,7 +20,7 @@ from forensics.ingest import openlineage, openlineage_facets
 from forensics.integrity.leaf import leaf_hash
 from forensics.lake import sql
 from forensics.lake.read import from_micros, to_micros
-from forensics.lake.snapshot import Location, Snapshot
+from forensics.lake.snapshot import Location, Snapshot, index_advice
 from forensics.records.jsontext import loads
 
 TABLE = "lineage"
@@ -137,31 +137,73 @@ class Told(NamedTuple):
     verified: bool
 
 
-def by_id(snapshot: Snapshot, run_id: str) -> list[Run]:
+def by_id(snapshot: Snapshot, run_id: str, *, until: datetime | None = None) -> list[Run]:
     """The runs that bear ``run_id``: one for each job that used it, the earliest first.
 
+    Args:
+        snapshot: the lake.
+        run_id: the id.
+        until: as they were then: of events that had occurred; of all events where None.
+
     Raises:
-        IntegrityError: when the received bytes of an event cannot be read.
+        IntegrityError: when the received bytes of an event cannot be read, or the index misses it.
     """
-    return [run for run in _with_ids(snapshot, run_id) if run.run_id == run_id]
+    found = [run for run in _with_ids(snapshot, run_id, until=until) if run.run_id == run_id]
+    if not found:
+        _check_absent(snapshot, run_id, until)
+    return found
 
 
-def _with_ids(snapshot: Snapshot, *run_ids: str) -> list[Run]:
+def _with_ids(snapshot: Snapshot, *run_ids: str, until: datetime | None = None) -> list[Run]:
     """The runs that bear one of ``run_ids``, and perhaps some others, the earliest first."""
     located = [place for place in snapshot.locate(*run_ids) if place.table == TABLE]
-    return merged(_told(snapshot, located))
+    told = _told(snapshot, located)
+    if until is not None:
+        limit = to_micros(until)
+        told = [item for item in told if item.occurred_us <= limit]
+    return merged(told)
+
+
+def _check_absent(snapshot: Snapshot, run_id: str, until: datetime | None) -> None:
+    """Look through the events themselves for a run that the look-up index does not know.
+
+    Raises:
+        IntegrityError: when it is there: then the index is damaged.
+    """
+    paths = snapshot.paths(TABLE, last_us=None if until is None else to_micros(until))
+    if not paths:
+        return
+    by = "" if until is None else f"AND occurred_at <= {_instant(until)}"
+    with sql.reading("The table of lineage events"):
+        there = snapshot.connection.execute(
+            f"SELECT 1 FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
+            f"WHERE run_id = {sql.literal(run_id)} {by} LIMIT 1"
+        ).fetchall()
+    if there:
+        raise _missed(snapshot, run_id)
+
+
+def _missed(snapshot: Snapshot, run_id: str) -> IntegrityError:
+    return IntegrityError(
+        f"The look-up index does not know run {run_id}, whose events are in the lake.",
+        "It is damaged; the events themselves are not concerned.",
+        index_advice(snapshot.root),
+    )
 
 
 def writers(snapshot: Snapshot, dataset: str, *, before: datetime, limit: int = 1) -> list[Run]:
     """The last runs that had written a dataset and were complete before a time, newest first.
 
-    Each is given as all of its events tell it, also those that came afterwards.
+    Each is given as it was at that time: of events that had occurred.
 
     Args:
         snapshot: the lake.
         dataset: ``namespace/name``; under its other names it is found too.
         before: they ended before this.
         limit: how many at most.
+
+    Raises:
+        IntegrityError: when the received bytes of an event cannot be read, or the index misses it.
     """
     paths = snapshot.paths(TABLE, last_us=to_micros(before))
     if not paths:
@@ -186,9 +228,12 @@ def writers(snapshot: Snapshot, dataset: str, *, before: datetime, limit: int = 
         rows = snapshot.connection.execute(query).fetchall()
     runs = {
         (run.job_namespace, run.job_name, run.run_id): run
-        for run in _with_ids(snapshot, *dict.fromkeys(row[2] for row in rows))
+        for run in _with_ids(snapshot, *dict.fromkeys(row[2] for row in rows), until=before)
     }
-    return [runs[row[:3]] for row in rows if row[:3] in runs]
+    for row in rows:
+        if row[:3] not in runs:
+            raise _missed(snapshot, row[2])
+    return [runs[row[:3]] for row in rows]
 
 
 def tests(
@@ -232,7 +277,7 @@ def tests(
     """
     with sql.reading("The table of lineage events"):
         # Most datasets are never tested, and the nested columns take long to read.
-        any_ = snapshot.connection.execute(f"SELECT 1 {events} LIMIT 1").fetchone()
+        any_ = snapshot.connection.execute(f"SELECT 1 {events} LIMIT 1").fetchall()
         rows = snapshot.connection.execute(query).fetchall() if any_ else []
     results = [(*row[:-1], from_micros(row[-1])) for row in rows]
     return [Test(*result) for result in results]

@@ -200,12 +200,12 @@ class Around:
             first = self._at // size * size
             query = usual_kinds(self._snapshot, self._decision.decision_point, first, first + size)
             with sql.reading("A table of decisions"):
-                row = self._snapshot.connection.execute(
+                rows = self._snapshot.connection.execute(
                     f"SELECT expected FROM ({query}) WHERE span = {self._at // SPAN_US} "
                     f"AND env = {sql.literal(self._decision.environment)}"
-                ).fetchone()
-            if row is not None and row[0] is not None:
-                return sorted(row[0])
+                ).fetchall()
+            if rows and rows[0][0] is not None:
+                return sorted(rows[0][0])
         return None
 
     def runs_before(self, dataset: str, time: datetime) -> Sequence[Run]:

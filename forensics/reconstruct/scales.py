@@ -76,11 +76,11 @@ def scale_of(usual: Usual) -> Scale | None:
     )
 
 
-def factor_of(value: float, usual: Usual) -> float | None:
-    """The power of ten, or -1, that ``value`` is most likely off by."""
+def factors_of(value: float, usual: Usual) -> list[float]:
+    """The powers of ten, or -1, that ``value`` may be off by, the most likely first."""
     low, high = sorted((usual.q01, usual.q99))
     fits = [factor for factor in FACTORS if low <= value / factor <= high]
-    return min(fits, key=lambda f: abs(math.log(abs(value / f / usual.median))), default=None)
+    return sorted(fits, key=lambda f: abs(math.log(abs(value / f / usual.median))))
 
 
 class Measured(NamedTuple):

@@ -6,7 +6,9 @@ it loads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import struct
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -206,7 +208,7 @@ def _assemble(
         attribution_reason=reason if attribution is None else None,
         counterfactuals=search.found if search is not None else (),
         changes=tuple(before),
-        findings=(*unreadable, *findings(case)),
+        findings=(*unreadable, *_contradictions(decision, came_from), *findings(case)),
         completeness=completeness(decision, verdict, bool(digest and artifacts.has(digest))),
         integrity=_integrity(kept),
         search=search,
@@ -267,6 +269,35 @@ def _declared(
         return declaration(snapshot, decision.decision_point, decision.occurred_at), ()
     except IntegrityError as error:
         return None, (Finding("altered_declaration", "error", str(error), {}, "recomputed"),)
+
+
+def _contradictions(decision: Decision, came_from: Mapping[str, Origin]) -> Iterator[Finding]:
+    """Where the record contradicts itself, or the lineage events."""
+    raw, score = decision.score_bytes, decision.score
+    codes = {("float32", 4): "<f", ("float64", 8): "<d", (None, 4): "<f", (None, 8): "<d"}
+    code = codes.get((decision.score_dtype, len(raw or b"")))
+    if raw and code and isinstance(score, int | float):
+        (exact,) = struct.unpack(code, raw)
+        if not math.isclose(exact, score, rel_tol=1e-6, abs_tol=1e-12) and exact == exact:
+            yield Finding(
+                "score_contradiction",
+                "error",
+                f"the score is recorded as {score!r}, and its exact bytes are those of {exact!r}",
+                {"score": score, "bytes": exact},
+            )
+    doubts: dict[tuple[str | None, str], list[str]] = {}
+    for name, origin in came_from.items():
+        if origin.doubt:
+            doubts.setdefault((origin.run_id, origin.doubt), []).append(name)
+    for (run_id, doubt), names in doubts.items():
+        yield Finding(
+            "impossible_run",
+            "warning",
+            f"run {(run_id or '')[:8]}, which the record names for {', '.join(names)}, cannot have "
+            f"written what was served: {doubt}",
+            {"run_id": run_id, "features": names},
+            "inferred",
+        )
 
 
 def _features(

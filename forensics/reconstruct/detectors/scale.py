@@ -26,7 +26,7 @@ from forensics.reconstruct.reconstruction import Finding
 from forensics.reconstruct.scales import (
     FACTORS,
     Measured,
-    factor_of,
+    factors_of,
     may_depart,
     quantiles_of,
     run_jump,
@@ -35,6 +35,14 @@ from forensics.reconstruct.scales import (
 from forensics.records.jsontext import number_text
 
 _DAY_US = 86_400 * SECOND_US
+
+
+def _size(factor: float) -> str:
+    if factor == -1:
+        return "of the other sign than usual"
+    if factor > 1:
+        return f"{factor:,.0f} × its usual scale"
+    return f"1/{1 / factor:,.0f} of its usual scale"
 
 
 class ScaleJump(Detector):
@@ -68,16 +76,23 @@ class ScaleJump(Detector):
                 continue
             measured = self._run_jump(case, name)
             if measured is not None:
-                yield self._finding(case, "run", name, size, measured.factor, measured)
+                yield self._finding(case, "run", name, size, [measured.factor], measured)
                 continue
             scale = scale_of(usual)
             far = scale.judge(size) if scale is not None else None
             if far is None:
                 continue
-            factor = factor_of(size, usual)
-            assert factor is not None  # some factor fits, or the judgement were another
+            factors = self._by_history(case, name, size) or factors_of(size, usual)
             is_jump = not self._was_measured(case, name) and (far or self._has_new_code(case, name))
-            yield self._finding(case, "jump" if is_jump else "large", name, size, factor, None)
+            yield self._finding(case, "jump" if is_jump else "large", name, size, factors, None)
+
+    def _by_history(self, case: Case, name: str, value: float) -> list[float]:
+        """The factor between what was served and what the feature's history says, if it is one."""
+        origin = case.origins.get(name)
+        looked = number(origin.history.value) if origin and origin.history else None
+        if not looked:
+            return []
+        return [factor for factor in FACTORS if math.isclose(value, looked * factor, rel_tol=1e-6)]
 
     def _run_jump(self, case: Case, name: str) -> Measured | None:
         origin, usual = case.origins.get(name), case.usual[name]
@@ -117,15 +132,11 @@ class ScaleJump(Detector):
         code: str,
         name: str,
         value: float,
-        factor: float,
+        factors: list[float],
         measured: Measured | None,
     ) -> Finding:
-        usual = case.usual[name]
-        size = (
-            "of the other sign than usual" if factor == -1
-            else f"{factor:,.0f} × its usual scale" if factor > 1
-            else f"1/{1 / factor:,.0f} of its usual scale"
-        )  # fmt: skip
+        usual, factor = case.usual[name], factors[0]
+        size = " or ".join(map(_size, factors))
         if measured is not None:
             statement = (
                 f"{name} = {number_text(value)}, {size}: its run wrote a median of "
@@ -138,14 +149,16 @@ class ScaleJump(Detector):
             )
         writer = _writer_of(case, name)
         detail: dict[str, Any] = {
-            "feature": name, "value": value, "factor": factor, "usual": usual._asdict(),
+            "feature": name, "value": value, "factor": factor, "factors": factors,
+            "usual": usual._asdict(),
         }  # fmt: skip
         if measured is not None:
             detail["run"] = {"median": measured.value, "median_before": measured.before}
         if writer:
             statement += f"; {writer['statement']}"
             detail["writer"] = writer
-        if case.what_if is not None and code != "large":
+        # One value does not tell which of two factors it is: what it would have been is not known.
+        if case.what_if is not None and code != "large" and len(factors) == 1:
             mended = value / factor
             try:
                 outcome, score = case.what_if({name: mended}, {})

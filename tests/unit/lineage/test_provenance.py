@@ -186,3 +186,57 @@ def test_a_history_that_cannot_be_read_says_why(origin_of: Callable[..., Origin]
     assert found.history is not None
     assert found.history.agrees is None
     assert "has no files" in str(found.history.reason)
+
+
+def test_a_run_is_told_as_it_was_when_the_decision_was_made(
+    origin_of: Callable[..., Origin],
+) -> None:
+    run = str(uuid.uuid4())
+    found = origin_of(
+        run_event(run, at=hours(-2), code="old", outputs=[TABLE]),
+        run_event(run, at=hours(1), code="new", outputs=[TABLE], event_type="FAIL"),
+        decision(dataset=DATASET),
+    )
+    assert found.run is not None
+    assert (found.run.code_version, found.run.state, found.run.ended_at) == (
+        "old", "COMPLETE", hours(-2),
+    )  # fmt: skip
+    assert found.doubt is None
+
+
+def test_a_named_run_that_cannot_have_written_the_value_is_doubted(
+    origin_of: Callable[..., Origin],
+) -> None:
+    run = str(uuid.uuid4())
+    found = origin_of(
+        run_event(run, at=hours(1), outputs=[TABLE]), decision(dataset=DATASET, run_id=run)
+    )
+    assert "after the decision" in str(found.doubt)
+
+
+@pytest.mark.parametrize(
+    ("output", "state", "why"),
+    [("other", "COMPLETE", "and not"), (TABLE, "FAIL", "ended in FAIL")],
+)
+def test_a_run_that_failed_or_wrote_something_else_is_doubted(
+    origin_of: Callable[..., Origin], output: str, state: str, why: str
+) -> None:
+    run = str(uuid.uuid4())
+    found = origin_of(
+        run_event(run, at=hours(-1), outputs=[output], event_type=state),
+        decision(dataset=DATASET, run_id=run),
+    )
+    assert why in str(found.doubt)
+
+
+def test_of_two_jobs_with_one_run_id_the_one_that_had_written_by_then_is_named(
+    origin_of: Callable[..., Origin],
+) -> None:
+    run = str(uuid.uuid4())
+    found = origin_of(
+        run_event(run, at=hours(-2), job="early", outputs=[TABLE]),
+        run_event(run, at=hours(2), job="late", outputs=[TABLE]),
+        decision(dataset=DATASET, run_id=run),
+    )
+    assert found.run is not None
+    assert (found.run.job_name, found.doubt) == ("early", None)
