@@ -25,6 +25,9 @@ from forensics_schemas.arrow import KEPT, SCHEMAS, TIMESTAMP, field_rules
 
 KINDS = ("decision", "change", "override", "outcome", "declaration")
 
+#: Each becomes a column of the decision point for good; one record must not make thousands.
+FEATURES_MAX = 4_096
+
 #: By what a record that does not say its kind is known.
 _TELLTALES = (
     ("change", {"change_id"}),
@@ -145,6 +148,11 @@ def _table(
         for row, value in enumerate(inputs):
             if value is not None and type(value) is not dict:
                 found.problem(row, f"features is {said(value)}, expected an object")
+                inputs[row] = None
+            elif value is not None and len(value) > FEATURES_MAX:
+                found.problem(
+                    row, f"features has {len(value):,} values, more than {FEATURES_MAX:,}"
+                )
                 inputs[row] = None
         features = feature_columns.build(inputs, known, found)
         if features.type.num_fields:

@@ -202,16 +202,30 @@ def timeline(
         snapshot, point, outcome, (start, end), origin_us=grid.origin, width_us=grid.cell
     )
     counts = _Counts(grid, found_cells, start, end)
+    bins_ = tuple(counts.bins())
+    if not any(one.hits for one in bins_):
+        _check_outcome(snapshot, point, outcome)
     changes = between(snapshot, from_micros(start), from_micros(end), decision_point=point)
     return Timeline(
         point,
         outcome,
         from_micros(start),
         from_micros(end),
-        tuple(counts.bins()),
+        bins_,
         tuple(_ranked(counts, changes)),
         found,
     )
+
+
+def _check_outcome(snapshot: Snapshot, point: str, outcome: str) -> None:
+    """Raise UsageError unless some decision of ``point``, at any time, has ``outcome``."""
+    first, last = _window(snapshot, point)
+    known = rates.outcomes(snapshot, point, first, last + 1)
+    if outcome not in known:
+        raise UsageError(
+            f"No decision of {point} has the outcome {outcome!r}.",
+            f"It has decided {', '.join(known)}.",
+        )
 
 
 def _point(snapshot: Snapshot, named: str | None) -> str:

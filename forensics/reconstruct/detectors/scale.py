@@ -61,7 +61,9 @@ class ScaleJump(Detector):
         "run": Said("error", "{0} was written on another scale by its pipeline run"),
         "jump": Said("error", "{0} is of another scale than it has been"),
         "large": Said("info", "{0} is far from usual, as single values may be"),
-        "no_usual": Said("not_checkable", "no earlier days of its features are in the lake"),
+        "no_usual": Said(
+            "not_checkable", "no earlier days of its features are summed up in the lake"
+        ),
     }
 
     def look(self, case: Case) -> Iterator[Finding]:
