@@ -203,7 +203,7 @@ def timeline(
     )
     counts = _Counts(grid, found_cells, start, end)
     bins_ = tuple(counts.bins())
-    if not any(one.hits for one in bins_):
+    if outcome and not any(one.hits for one in bins_):
         _check_outcome(snapshot, point, outcome)
     changes = between(snapshot, from_micros(start), from_micros(end), decision_point=point)
     return Timeline(
