@@ -6,13 +6,18 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from serving import Serve, Serving
 
+import forensics
 from forensics.ingest import quarantine
+from forensics.ingest.run import run
+from forensics.ingest.sources import open_source
+from forensics.testing import decision_record, declaration_record, write_lines
 
 FAST = ("--batch-seconds", "0.2")
 RUN_ID = "01986e1c-7e6b-7a63-8f4c-0f9b7c1d2e3f"
@@ -21,7 +26,7 @@ RUN_ID = "01986e1c-7e6b-7a63-8f4c-0f9b7c1d2e3f"
 def events_in(lake: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
-    columns = ["event_type", "job_name", "run_id", "raw"]
+    columns = ["event_type", "job_name", "run_id", "writes", "raw"]
     paths = sorted((lake / "lineage").glob("*.parquet"))
     return [row for path in paths for row in pq.read_table(path, columns=columns).to_pylist()]
 
@@ -125,3 +130,30 @@ def test_dbt_ol_lands_all_events_of_a_project(
     jobs = {event["job_name"] for event in found}
     assert any("customer_features" in job for job in jobs), jobs
     assert any(b'"assertion"' in event["raw"] for event in found)
+    if "test" in command or "build" in command:
+        _check_trace(lake, tmp_path)
+
+
+def _check_trace(lake: Path, folder: Path) -> None:
+    """A decision on what dbt built names the model's run, the run of dbt, and the tests."""
+    (dataset,) = {
+        name for event in events_in(lake) for name in event["writes"] if "customer_features" in name
+    }
+    now = datetime.now(UTC)
+    records = [
+        declaration_record(
+            occurred_at=(now - timedelta(days=1)).isoformat(),
+            features=[{"name": "amount", "dataset": dataset}],
+        ),
+        decision_record(request_id="r-dbt", occurred_at=now.isoformat(), features={"amount": 1.5}),
+    ]
+    run(lake, open_source(write_lines(folder / "log.jsonl", records)))
+    with forensics.open(lake) as opened:
+        (found,) = opened.trace("r-dbt", replay=False)
+    origin = found.features[0].origin
+    assert origin is not None
+    assert origin.run is not None
+    assert "customer_features" in origin.run.job_name
+    assert origin.run.parent is not None
+    assert str(origin.run.parent.job_name).startswith("dbt")
+    assert origin.tests
