@@ -100,3 +100,25 @@ class Time(click.ParamType[datetime]):
 
 
 TIME = Time()
+
+
+def window_options(command: F) -> F:
+    """The options that name a window of decisions: point, times, condition and how many."""
+    for option in reversed(_WINDOW):
+        command = option(command)
+    return command
+
+
+_WINDOW = (
+    click.option(
+        "--decision-point", "--point", metavar="NAME", help="All decisions of this point."
+    ),
+    click.option("--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`."),
+    click.option("--until", type=TIME, help="Before this time."),
+    click.option(
+        "--where", metavar="SQL", help="Only decisions for which this is true; see forensics find."
+    ),
+    click.option(
+        "--limit", type=click.IntRange(min=1), help="At most N decisions, oldest files first."
+    ),
+)

@@ -9,7 +9,7 @@ import click
 
 from forensics.cli import diagnostics, output
 from forensics.cli.exit_codes import ExitCode
-from forensics.cli.options import TIME, json_option, lake_option, lake_path
+from forensics.cli.options import json_option, lake_option, lake_path, window_options
 from forensics.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,15 +22,7 @@ _OF_ONE = ("exact_runtime",)
 
 @click.command("replay")
 @click.argument("request_id", required=False)
-@click.option("--decision-point", "--point", metavar="NAME", help="All decisions of this point.")
-@click.option("--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`.")
-@click.option("--until", type=TIME, help="Before this time.")
-@click.option(
-    "--where", metavar="SQL", help="Only decisions for which this is true; see forensics find."
-)
-@click.option(
-    "--limit", type=click.IntRange(min=1), help="At most N decisions, oldest files first."
-)
+@window_options
 @click.option("--workers", type=click.IntRange(1, 64), help="Threads; by default one per core.")
 @click.option(
     "--export",
