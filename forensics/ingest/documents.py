@@ -9,7 +9,6 @@ otherwise a record without an end takes the rest of the file with it.
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -107,12 +106,8 @@ class JsonDocuments:
         Raises:
             UsageError: when it cannot be opened.
         """
-        try:
-            name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
-            stream = packed.buffered(io.FileIO(path))
-            return cls(name, stream, path.stat().st_size, events_only=events_only)
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read.", f"{error.strerror}.") from error
+        name, stream, total = packed.opened(path)
+        return cls(name, stream, total, events_only=events_only)
 
     def chunks(self) -> Iterator[Chunk]:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,13 +71,8 @@ class JsonLines:
         Raises:
             UsageError: when it cannot be opened.
         """
-        try:
-            # A name need not be text; what stands in a record must be.
-            name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
-            stream = packed.buffered(io.FileIO(path))
-            source = cls(name, stream, path.stat().st_size, events_only=events_only)
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read.", f"{error.strerror}.") from error
+        name, stream, total = packed.opened(path)
+        source = cls(name, stream, total, events_only=events_only)
         if path.is_file() and not packed.is_packed(stream):
             source._path = path.resolve()
         return source

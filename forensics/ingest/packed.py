@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import zstandard
@@ -24,6 +26,20 @@ def buffered(raw: io.RawIOBase | io.BytesIO) -> io.BufferedReader:
     """``raw`` with a buffer in which its beginning can be looked at."""
     stream: io.BufferedReader = io.BufferedReader(raw, BUFFER_BYTES)
     return stream
+
+
+def opened(path: Path) -> tuple[str, io.BufferedReader, int]:
+    """A file's name as text, its buffered bytes, and its size on disk.
+
+    Raises:
+        UsageError: when it cannot be opened.
+    """
+    try:
+        # A name need not be text; what stands in a record must be.
+        name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+        return name, buffered(io.FileIO(path)), path.stat().st_size
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read.", f"{error.strerror}.") from error
 
 
 def is_packed(stream: io.BufferedReader) -> bool:
