@@ -170,4 +170,5 @@ def require_lake(root: Path) -> None:
     if not (root / "lake.toml").is_file():
         what = f"No lake at {root}."
         why = "The folder has no lake.toml." if root.is_dir() else "There is no such folder."
-        raise LakeError(what, why, f"Create one: forensics init {root}")
+        todo = f"Name yours: --lake DIR or FORENSICS_LAKE. To make one: forensics init {root}"
+        raise LakeError(what, why, todo)

@@ -85,7 +85,7 @@ class _Question:
             raise NotFoundError(
                 "There are no lineage events in this lake"
                 + (" up to that time." if as_of else "."),
-                f"Table {TABLE} is empty.",
+                "The first one is later." if as_of else f"Table {TABLE} is empty.",
                 "Take some in: forensics ingest EVENTS.",
             )
         self.snapshot = snapshot

@@ -132,12 +132,17 @@ class Names:
                 for what, space, found in self._tables.near_names(kinds, name, _NEAREST)
             ]
         if kind in ("feature", None):
-            texts = [f"{point}.{feature}" for point, feature in self._features]
-            near += [f"feature:{text}" for text in get_close_matches(name, texts, _NEAREST, 0.7)]
+            # As people write them: with their decision point, or without.
+            texts = {
+                f"{point}.{feature}": f"{point}.{feature}" for point, feature in self._features
+            }
+            texts |= {feature: f"{point}.{feature}" for point, feature in self._features}
+            close = get_close_matches(name, texts, _NEAREST, 0.7)
+            near += dict.fromkeys(f"feature:{texts[text]}" for text in close)
         return NotFoundError(
             f"Lineage knows no {kind or 'dataset, column, job, run or feature'} "
             f"{parted(asked)[1]!r}.",
-            "No lineage event or declaration up to that time names it.",
+            "No lineage event or declaration that was looked at names it.",
             f"Nearest: {', '.join(near)}." if near else "Name it as dataset:NAMESPACE/NAME.",
             nearest=tuple(near),
         )
