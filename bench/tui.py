@@ -164,7 +164,7 @@ def _searches(terminal: _Terminal, total: int) -> dict[str, float]:
     for _ in range(3):
         terminal.send("l")
     began = time.perf_counter()
-    terminal.send("s")
+    terminal.send("S")
     terminal.until(lambda lines: "score ▼" in lines[6] and whole(lines, everything))
     found["sort"] = round(time.perf_counter() - began, 2)
     return found

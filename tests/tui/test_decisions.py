@@ -163,14 +163,14 @@ def test_any_column_sorts_and_time_sorts_again(sample_lake: Path, seated: Any) -
     async def session() -> None:
         async with seated(sample_lake) as seat:
             await seat.see("1 of 30,000")
-            await seat.press("l", "l", "l", "s")
+            await seat.press("l", "l", "l", "S")
             text = await seat.see("score ▼")
             assert "of the first 10,000 of 30,000" in text
             highest = float(at_cursor(text).split()[5])
-            await seat.press("s")
+            await seat.press("S")
             text = await seat.see("score ▲")
             assert float(at_cursor(text).split()[5]) < highest
-            await seat.press("S")
+            await seat.press("T")
             await seat.see("1 of 30,000")
 
     asyncio.run(session())
@@ -180,13 +180,13 @@ def test_it_goes_to_a_time(sample_lake: Path, seated: Any) -> None:
     async def session() -> None:
         async with seated(sample_lake) as seat:
             await seat.see("1 of 30,000")
-            await seat.press("t")
+            await seat.press("at")
             await seat.see("go to a time")
             await seat.press("ctrl+u")
             await seat.type("2026-10-21 02:41:07.318")
             await seat.press("enter")
             assert SHOWCASE in at_cursor(await seat.see("> 10-21"))
-            await seat.press("t")
+            await seat.press("at")
             await seat.type("-1h")
             await seat.press("enter")
             await seat.see("> 10-21 01:")
@@ -329,7 +329,7 @@ def test_a_lake_without_decisions_says_so(lake: Path, seated: Any) -> None:
     async def session() -> None:
         async with seated(lake) as seat:
             await seat.see("0 of 0")
-            await seat.press("j", "G", "enter", "s", "m", "y", "plus", "o", "t", "escape")
+            await seat.press("j", "G", "enter", "S", "m", "y", "plus", "o", "at", "escape")
             await seat.see("0 decisions")
 
     asyncio.run(session())

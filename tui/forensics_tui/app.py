@@ -12,13 +12,15 @@ from textual.screen import Screen
 from textual.theme import Theme
 from textual.worker import Worker, WorkerState
 
-from forensics.errors import UsageError
-from forensics.lake.window import Row
+from forensics.errors import ForensicsError, UsageError
+from forensics.lake.window import DECISION, Row
 from forensics.records.safe_text import safe_text
+from forensics_tui.inert import said
 from forensics_tui.key_order import KeysInOrder
 from forensics_tui.keys import ANYWHERE, Key, bindings
 from forensics_tui.opening import Opened
 from forensics_tui.screens.decisions import DecisionsScreen
+from forensics_tui.screens.place import Place
 from forensics_tui.widgets.chrome import Hints
 
 if TYPE_CHECKING:
@@ -82,8 +84,8 @@ class ForensicsApp(KeysInOrder, App[None]):
         self.theme = PLAIN if plain or few else theme or DARK.name
         self._keys_waiting = deque()
         self.opened = opened
-        #: Ids of marked decisions.
-        self.marks: set[str] = set()
+        #: Marked decisions by their ids, in the order of marking.
+        self.marks: dict[str, Row] = {}
         #: Keys of this person in place of others, by the ids in :mod:`forensics_tui.keys`.
         self.keys = dict(keys or {})
         self.set_keymap(self.keys)
@@ -111,9 +113,42 @@ class ForensicsApp(KeysInOrder, App[None]):
 
         self.push_screen(DecisionScreen(self.opened, row_of(traced[0].decision), traced[0]))
 
-    def mark(self, decision: str) -> None:
+    def mark(self, row: Row) -> None:
         """Mark a decision, or take its mark away."""
-        self.marks ^= {decision}
+        if self.marks.pop(row[DECISION], None) is None:
+            self.marks[row[DECISION]] = row
+
+    def way(self, to: Place) -> list[str]:
+        """The crumbs from the lake to a place."""
+        passed = [screen for screen in self.screen_stack if isinstance(screen, Place)]
+        passed = passed[: passed.index(to)] if to in passed else passed
+        return [self.lake_name, *(place.crumb for place in (*passed, to))]
+
+    def back(self) -> None:
+        """Back to the place before; the first one stays."""
+        if sum(isinstance(screen, Place) for screen in self.screen_stack) > 1:
+            self.pop_screen()
+
+    async def action_go(self, name: str) -> None:
+        """Go to a place, or stay where one is there already."""
+        from forensics_tui.places import place
+
+        here = self.screen
+        if not isinstance(here, Place) or here.id == name:
+            return
+        try:
+            there = place(name, self.opened, here)
+        except ForensicsError as error:
+            self.say(said(error))
+            return
+        await self.push_screen(there)
+
+    async def action_pin(self) -> None:
+        """Pin what is under the cursor to the postmortem, with a note."""
+        from forensics_tui.pinning import pin
+
+        if isinstance(self.screen, Place):
+            await pin(self, self.screen)
 
     def copy(self, text: str) -> None:
         """Put text on the clipboard that has been made inert, and say so."""

@@ -28,6 +28,15 @@ ANYWHERE = (
     Key("quit", "q,ctrl+q", "app.quit", "quit", "quit"),
 )
 BACK = Key("back", "escape,less_than_sign", "back", "back to where you were", "back")
+GO = (
+    Key("timeline", "t", "app.go('timeline')", "timeline: changes, findings, runs", "timeline"),
+    Key("state", "s", "app.go('state')", "the state of everything at this time", "state"),
+    Key("findings", "f", "app.go('findings')", "findings, by detector", "findings"),
+    Key("diff", "x", "app.go('diff')", "diff of the two decisions marked last", "diff"),
+    Key("lineage", "L", "app.go('lineage')", "lineage of what one looks at"),
+    Key("pin", "p", "app.pin", "pin this to the postmortem, with a note", "pin"),
+    Key("postmortem", "P", "app.go('postmortem')", "the postmortem", "postmortem"),
+)
 MOVES = (
     Key("down", "j,down", "down", "down one"),
     Key("up", "k,up", "up", "up one"),
@@ -43,15 +52,15 @@ MOVES = (
 TABLE = (
     Key("open", "enter", "open", "open the decision", "open"),
     *MOVES,
-    Key("sort", "s", "sort", "sort by the column under the cursor; again: the other way", "sort"),
-    Key("by-time", "S", "by_time", "sort by time again, newest first"),
+    Key("sort", "S", "sort", "sort by the column under the cursor; again: the other way", "sort"),
+    Key("by-time", "T", "by_time", "sort by time again, newest first"),
     Key("mark", "m", "mark", "mark the row, or take the mark away", "mark"),
     Key("copy", "y", "copy_cell", "copy the cell"),
     Key("copy-row", "Y", "copy_row", "copy the row"),
 )
 DECISIONS = (
     Key("filter", "slash", "filter", "filter: an SQL condition over fields and features", "filter"),
-    Key("jump", "t", "jump", "jump to a time", "time"),
+    Key("jump", "at,ctrl+g", "jump", "jump to a time", "time"),
     Key("columns", "c", "columns", "choose the columns", "columns"),
     Key("outcome", "o", "outcome", "show the rate of the next outcome"),
     Key("zoom-in", "plus,equals_sign", "zoom(0.5)", "half the window, around the row"),
@@ -87,12 +96,13 @@ def bindings(keys: Iterable[Key]) -> list[BindingType]:
 
 def ids() -> list[str]:
     """The ids of all keys that can be others."""
-    keys = (*ANYWHERE, *TABLE, *DECISIONS, *DECISION)
+    keys = (*ANYWHERE, *GO, *TABLE, *DECISIONS, *DECISION)
     return list(dict.fromkeys(key.id for key in keys))
 
 
 _SHOWN = {
     "question_mark": "?",
+    "at": "@",
     "colon": ":",
     "slash": "/",
     "plus": "+",

@@ -7,35 +7,30 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.screen import Screen
 from textual.timer import Timer
-from textual.worker import Worker
 
 from forensics.errors import ForensicsError, NotFoundError
 from forensics.lake import read, scan, sql
 from forensics.lake.read import to_micros
-from forensics.lake.window import DECISION, POINT, REQUEST, Cancelled, Reader, Row
+from forensics.lake.window import DECISION, POINT, REQUEST, TIME, Cancelled, Reader, Row
 from forensics.reconstruct.reconstruction import Reconstruction
 from forensics.reconstruct.trace import decisions, trace
 from forensics.records.decision import Decision
 from forensics.records.safe_text import safe_text
 from forensics.report.spans import Line, span
-from forensics_tui import tabs
+from forensics_tui import keys, tabs
 from forensics_tui.inert import said
-from forensics_tui.keys import ANYWHERE, LINES, Key, bindings
-from forensics_tui.keys import DECISION as KEYS
+from forensics_tui.keys import ANYWHERE, GO, LINES, Key, bindings
 from forensics_tui.opening import Opened
+from forensics_tui.screens.place import Place
 from forensics_tui.widgets.chrome import Crumbs, Hints
 from forensics_tui.widgets.lines import Lines
 from forensics_tui.widgets.record_tree import RecordTree
 from forensics_tui.widgets.tab_bar import TabBar
-
-if TYPE_CHECKING:
-    from forensics_tui.app import ForensicsApp
 
 _COUNTERFACTUALS = 3
 _Tab = Callable[[Reconstruction, int], list[Line]]
@@ -58,13 +53,12 @@ def row_of(decision: Decision) -> Row:
     return time_us, decision.decision_point, decision.decision_id, decision.request_id
 
 
-class DecisionScreen(Screen[None]):
+class DecisionScreen(Place):
     """A decision, tab by tab."""
 
-    app: ForensicsApp
     TITLE = "Decision"
-    KEYS: tuple[Key, ...] = (*KEYS, *LINES, *ANYWHERE)
-    BINDINGS = bindings(KEYS)
+    KEYS: ClassVar[tuple[Key, ...]] = (*keys.DECISION, *GO, *LINES, *ANYWHERE)
+    BINDINGS = bindings((*keys.DECISION, *GO))
 
     @dataclass
     class _Traced(Message):
@@ -90,8 +84,7 @@ class DecisionScreen(Screen[None]):
         row: Row | float | None
 
     def __init__(self, opened: Opened, row: Row, traced: Reconstruction | None = None) -> None:
-        super().__init__(id="decision")
-        self._opened = opened
+        super().__init__(opened, id="decision")
         self._row = row
         self._found = traced
         self._replayed = False
@@ -123,9 +116,26 @@ class DecisionScreen(Screen[None]):
             if reader is not None:
                 reader.cancel()
 
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Nothing fails unsaid."""
-        self.app.report(event)
+    @property
+    def crumb(self) -> str:
+        """The request, with the sign of a mark."""
+        mark = "* " if self._row[DECISION] in self.app.marks else ""
+        return f"{mark}{self._row[REQUEST]}"
+
+    @property
+    def time_us(self) -> int | None:
+        """When it was decided."""
+        return int(self._row[TIME])
+
+    @property
+    def point(self) -> str | None:
+        """Where it was decided."""
+        return str(self._row[POINT])
+
+    @property
+    def row(self) -> Row:
+        """The decision's row."""
+        return self._row
 
     def _load(self) -> None:
         """Reconstruct the decision: first what was recorded, then replayed."""
@@ -199,9 +209,7 @@ class DecisionScreen(Screen[None]):
         state = self._state
         if state == "replaying":
             state += f" · {time.monotonic() - self._began:.0f} s"
-        mark = "* " if self._row[DECISION] in self.app.marks else ""
-        way = (self.app.lake_name, "decisions", f"{mark}{self._row[REQUEST]}")
-        self.query_one(Crumbs).set(way, state)
+        self.tell(state)
 
     def _show(self) -> None:
         _, made, waits = TABS[self.query_one(TabBar).active]
@@ -279,7 +287,7 @@ class DecisionScreen(Screen[None]):
 
     def action_mark(self) -> None:
         """Mark the decision, or take its mark away."""
-        self.app.mark(self._row[DECISION])
+        self.app.mark(self._row)
         self._tell()
 
     def action_copy_id(self) -> None:
@@ -299,7 +307,7 @@ class DecisionScreen(Screen[None]):
             self._seeking = None
             self.app.say("")
         else:
-            self.app.pop_screen()
+            self.app.back()
 
 
 def _of_request(reader: Reader, row: Row, forward: bool) -> Row | None:

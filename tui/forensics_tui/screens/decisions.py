@@ -7,29 +7,25 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.screen import Screen
-from textual.worker import Worker
 
 from forensics.errors import ForensicsError
 from forensics.lake import scan
 from forensics.lake.read import from_micros
 from forensics.lake.snapshot import take
-from forensics.lake.window import DECISION, TIME, Cancelled, Reader, Row, View
+from forensics.lake.window import TIME, Cancelled, Reader, Row, View
 from forensics.records.safe_text import safe_text
 from forensics_tui.inert import said, time_words
-from forensics_tui.keys import ANYWHERE, DECISIONS, TABLE, Key, bindings
+from forensics_tui.keys import ANYWHERE, DECISIONS, GO, TABLE, Key, bindings
 from forensics_tui.opening import AHEAD, Opened
+from forensics_tui.screens.place import Place
 from forensics_tui.widgets.chrome import Crumbs, Hints
 from forensics_tui.widgets.filter_bar import FilterBar
 from forensics_tui.widgets.histogram import Histogram
 from forensics_tui.widgets.table import WindowTable
-
-if TYPE_CHECKING:
-    from forensics_tui.app import ForensicsApp
 
 _TELL_EVERY_S = 0.2
 _FOLLOW_EVERY_S = 2.0
@@ -37,13 +33,12 @@ _ZOOM_LEAST_US = 1_000_000
 _T = TypeVar("_T")
 
 
-class DecisionsScreen(Screen[None]):
+class DecisionsScreen(Place):
     """A window's decisions."""
 
-    app: ForensicsApp
     TITLE = "Decisions"
-    KEYS: tuple[Key, ...] = (*TABLE, *DECISIONS, *ANYWHERE)
-    BINDINGS = bindings(DECISIONS)
+    KEYS: ClassVar[tuple[Key, ...]] = (*TABLE, *DECISIONS, *GO, *ANYWHERE)
+    BINDINGS = bindings((*DECISIONS, *GO))
 
     @dataclass
     class _Looked(Message):
@@ -72,8 +67,7 @@ class DecisionsScreen(Screen[None]):
         reader: Reader
 
     def __init__(self, opened: Opened) -> None:
-        super().__init__(id="decisions")
-        self._opened = opened
+        super().__init__(opened, id="decisions")
         #: What is asked for, which may not have been found yet, and what is shown.
         self._view = opened.view
         self._shown = opened.view
@@ -89,7 +83,7 @@ class DecisionsScreen(Screen[None]):
         yield Histogram()
         yield FilterBar(self._opened.names(), self._view.where)
         yield WindowTable()
-        yield Hints((*TABLE[:1], *DECISIONS, *TABLE[1:], *ANYWHERE))
+        yield Hints((*TABLE[:1], *DECISIONS, *GO, *TABLE[1:], *ANYWHERE))
 
     def on_mount(self) -> None:
         """Show what is there, and look for the rest."""
@@ -117,9 +111,11 @@ class DecisionsScreen(Screen[None]):
             if reader is not None:
                 reader.cancel()
 
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Nothing fails unsaid."""
-        self.app.report(event)
+    @property
+    def time_us(self) -> int | None:
+        """The time of the row under the cursor."""
+        row = self.table.row
+        return row[TIME] if row is not None else None
 
     @property
     def table(self) -> WindowTable:
@@ -212,11 +208,7 @@ class DecisionsScreen(Screen[None]):
         state = " · following" if self._following else ""
         marks = f" · {len(app.marks)} marked" if app.marks else ""
         count = f"{'of ' if part else ''}{all_rows:,} decisions"
-        self.query_one(Crumbs).set(
-            (app.lake_name, "decisions"),
-            f"{span}{count}{marks}{state}",
-            f"{count}{marks}{state}",
-        )
+        self.tell(f"{span}{count}{marks}{state}", f"{count}{marks}{state}")
         words = ""
         if found is not None:
             place = self.table.cursor + 1 if self.table.total else 0
@@ -274,7 +266,7 @@ class DecisionsScreen(Screen[None]):
 
     def on_window_table_marked(self, message: WindowTable.Marked) -> None:
         """Mark a row, or take its mark away."""
-        self.app.mark(message.row[DECISION])
+        self.app.mark(message.row)
         self.table.refresh()
         self._tell()
 
@@ -295,7 +287,7 @@ class DecisionsScreen(Screen[None]):
         """Put the cursor on the first row at a time or beyond."""
         found = self._found
         if found is None or not self._view.in_time:
-            self.app.say("Rows are not in order of time: S sorts by time again.")
+            self.app.say("Rows are not in order of time: T sorts by time again.")
             return
         self.run_worker(
             partial(self._find_place, found, time_us), thread=True, group="place",
@@ -412,8 +404,8 @@ class DecisionsScreen(Screen[None]):
         elif self._view.where is not None or self.bar.text:
             self.bar.complain("")
             self.bar.clear()
-        elif len(self.app.screen_stack) > 2:
-            self.app.pop_screen()
+        else:
+            self.app.back()
 
 
 def _now_and_then(found: Iterator[_T]) -> Iterator[_T]:

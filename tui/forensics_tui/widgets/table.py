@@ -6,7 +6,7 @@ sight, in a thread, and shows dots for what has not come yet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
@@ -117,7 +117,7 @@ class WindowTable(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="table")
         self.columns: list[Column] = []
-        self.marks: set[str] = set()
+        self.marks: Container[str] = ()
         self.sorted_by = ("occurred_at", True)
         #: Whether all times are of one year.
         self.one_year = False

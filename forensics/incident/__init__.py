@@ -1,0 +1,1 @@
+"""Postmortems: what happened, said in statements that can be asked again."""
