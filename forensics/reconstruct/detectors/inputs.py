@@ -23,6 +23,29 @@ from forensics.reconstruct.detectors.base import (
 from forensics.reconstruct.reconstruction import Finding
 from forensics.records.jsontext import dumps, number_text
 
+#: What a feature store may say of a feature, as Feast does; some leave out `_VALUE`, or shout less.
+STATUSES = ("PRESENT", "NULL", "NOT_FOUND", "OUTSIDE_MAX_AGE")
+
+
+def _status(source: Mapping[str, Any]) -> str | None:
+    """What the store said of a feature source; None where it said nothing that is known."""
+    status = str(source.get("status") or "").upper().removesuffix("_VALUE")
+    return status if status in STATUSES else None
+
+
+#: SQL for :func:`_status` of a feature source ``s``; what is not known stays as it is.
+_STATUS = "regexp_replace(upper(s.status), '_VALUE$', '')"
+_KNOWN = f"{_STATUS} IN ({', '.join(map(sql.literal, STATUSES))})"
+_UNKNOWN = f"s.status IS NOT NULL AND {_STATUS} NOT IN ({', '.join(map(sql.literal, STATUSES))})"
+_UNKNOWN_STATUS = Said(
+    "not_checkable", f"the feature store gave a status that is none of {', '.join(STATUSES)}"
+)
+
+
+def _has_unknown_status(case: Case) -> bool:
+    sources = case.decision.feature_sources
+    return any(s.get("status") is not None and _status(s) is None for s in sources)
+
 
 class ExpiredFeature(Detector):
     """A feature was older than it may be when it is used."""
@@ -36,6 +59,7 @@ class ExpiredFeature(Detector):
     says: ClassVar[Mapping[str, Said]] = {
         "outside": Said("warning", "the feature store gave a value older than it allows"),
         "too_old": Said("warning", "a feature was older than declared"),
+        "unknown_status": _UNKNOWN_STATUS,
         "unrecorded": Said(
             "not_checkable", "no feature's status is recorded, nor its age together with a limit"
         ),
@@ -51,7 +75,7 @@ class ExpiredFeature(Detector):
         old: list[tuple[str, float, float]] = []
         for source in decision.feature_sources:
             names = set(source.get("features") or ())
-            if source.get("status") is not None:
+            if _status(source) is not None:
                 told = True
             written = source.get("event_time")
             if written is None:
@@ -62,7 +86,7 @@ class ExpiredFeature(Detector):
                     told = True
                     if age_s > limit:
                         old.append((", ".join(sorted(fed)), age_s, limit))
-        outside = [s for s in decision.feature_sources if s.get("status") == "OUTSIDE_MAX_AGE"]
+        outside = [s for s in decision.feature_sources if _status(s) == "OUTSIDE_MAX_AGE"]
         if outside:
             yield self.found(
                 "outside",
@@ -77,7 +101,9 @@ class ExpiredFeature(Detector):
                 f"{ago(timedelta(seconds=limit))} is declared",
                 {"features": names_.split(", "), "age_s": age_s, "max_age_s": limit},
             )
-        if not told:
+        if _has_unknown_status(case):
+            yield self.unknown("unknown_status")
+        elif not told:
             yield self.unknown("unrecorded")
 
     def flags(self, stretch: Stretch) -> Mapping[str, str]:
@@ -85,9 +111,10 @@ class ExpiredFeature(Detector):
         if not stretch.features:
             return {}
         there = stretch.has_features
-        status = _or_false(any_source("s.status IS NOT NULL"))
+        status = _or_false(any_source("s.status IS NOT NULL"))  # known or not
         flags = {
             "outside": f"{there} AND {_has_status('OUTSIDE_MAX_AGE')}",
+            "unknown_status": f"{there} AND {any_source(_UNKNOWN)}",
             "unrecorded": f"{there} AND NOT {status}",
         }
         declared = stretch.declaration.features if stretch.declaration is not None else {}
@@ -115,7 +142,7 @@ def _or_false(condition: str) -> str:
 
 
 def _has_status(status: str) -> str:
-    return any_source(f"s.status = {sql.literal(status)}")
+    return any_source(f"{_STATUS} = {sql.literal(status)}")
 
 
 def _limits(features: Mapping[str, DeclaredFeature]) -> dict[float, set[str]]:
@@ -142,6 +169,7 @@ class DefaultedFeature(Detector):
         "not_found": Said("warning", "the feature store found no value"),
         "null": Said("info", "the feature store had a null"),
         "default": Said("info", "{0} is its declared default, and no status says it was found"),
+        "unknown_status": _UNKNOWN_STATUS,
         "unrecorded": Said(
             "not_checkable", "no feature's status is recorded, and no default is declared"
         ),
@@ -153,7 +181,7 @@ class DefaultedFeature(Detector):
         if not has_features(case):
             return
         by_status = {
-            status: [s for s in decision.feature_sources if s.get("status") == status]
+            status: [s for s in decision.feature_sources if _status(s) == status]
             for status in ("NOT_FOUND", "NULL")
         }
         if missing := by_status["NOT_FOUND"]:
@@ -167,7 +195,7 @@ class DefaultedFeature(Detector):
         told = {
             str(name)
             for source in decision.feature_sources
-            if source.get("status") is not None
+            if _status(source) is not None
             for name in source.get("features") or ()
         }
         any_status = any(s.get("status") is not None for s in decision.feature_sources)
@@ -180,7 +208,9 @@ class DefaultedFeature(Detector):
                     "was found",
                     {"feature": name, "default": default},
                 )
-        if not any_status and not declared:
+        if _has_unknown_status(case):
+            yield self.unknown("unknown_status")
+        elif not any_status and not declared:
             yield self.unknown("unrecorded")
 
     def flags(self, stretch: Stretch) -> Mapping[str, str]:
@@ -195,6 +225,7 @@ class DefaultedFeature(Detector):
         return {
             "not_found": f"{there} AND {_has_status('NOT_FOUND')}",
             "null": f"{there} AND {_has_status('NULL')}",
+            "unknown_status": f"{there} AND {any_source(_UNKNOWN)}",
             "unrecorded": "false" if declared else unrecorded,
         }
 
@@ -212,7 +243,7 @@ class DefaultedFeature(Detector):
             return
         told = (
             "flatten(list_transform(list_filter(coalesce(feature_sources, []), "
-            "lambda s: s.status IS NOT NULL), lambda s: coalesce(s.features, [])))"
+            f"lambda s: {_KNOWN}), lambda s: coalesce(s.features, [])))"
         )
         columns = "request_id, decision_id, occurred_at, environment, feature_sources, features"
         yield _unnested(
@@ -254,6 +285,7 @@ class OutsideTraining(Detector):
     says: ClassVar[Mapping[str, Said]] = {
         "far": Said("warning", "{0} is further outside the trained range than that is wide"),
         "unseen": Said("warning", "{0} has a value that the model was not trained on"),
+        "not_a_number": Said("warning", "{0} is no number, and the model was trained on a range"),
         "outside": Said("info", "{0} is outside the range that the model was trained on"),
         "undeclared": Said(
             "not_checkable", "what the model was trained on is declared for none of its features"
@@ -280,6 +312,12 @@ class OutsideTraining(Detector):
                         "that the model was trained on",
                         {"feature": name, "value": value},
                     )
+            elif told is not None and math.isnan(told) and _bounds(feature) is not None:
+                yield self.found(
+                    f"not_a_number:{name}",
+                    f"{name} is no number (NaN), and the model was trained on a range",
+                    {"feature": name},
+                )
             elif told is not None and (code := _trained(feature, told)) is not None:
                 low, high = feature.trained_low, feature.trained_high
                 span = " to ".join(number_text(float(b)) for b in (low, high) if b is not None)
@@ -311,6 +349,7 @@ class OutsideTraining(Detector):
                 far_low, low, high, far_high = (_bound(bound) for bound in bounds)
                 value = f"features.{sql.identifier(name)}::DOUBLE"
                 far = f"({value} < {far_low} OR {value} > {far_high})"
+                conditions[f"not_a_number:{name}"] = f"isnan({value})"
                 conditions[f"far:{name}"] = f"NOT isnan({value}) AND {far}"
                 conditions[f"outside:{name}"] = (
                     f"NOT isnan({value}) AND ({value} < {low} OR {value} > {high}) AND NOT {far}"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from forensics.lake import sql
 from forensics.lineage.declared import SERVING
 from forensics.reconstruct.case import Case
 from forensics.reconstruct.detectors.base import (
+    CLOCK,
     Detector,
     Said,
     Stretch,
+    ago,
     json_number,
     number,
 )
@@ -270,14 +273,18 @@ def _served(stretch: Stretch) -> str:
 
 
 class OverrideWithoutGround(Detector):
-    """Somebody overrode the decision without a reason, without authority, or past its expiry."""
+    """Somebody overrode the decision without ground, or the override does not fit the decision."""
 
     kind = "override_without_ground"
-    checks = "An override has a reason and an authority that had not expired."
+    checks = (
+        "An override has a reason and an authority that had not expired, and came after the "
+        "decision."
+    )
     needs = "The override's `reason`, `authority` and, where it has one, `expires_at`."
     says: ClassVar[Mapping[str, Said]] = {
         "ground": Said("warning", "overridden without {0}"),
         "expired": Said("warning", "overridden when the authority for it had expired"),
+        "early": Said("warning", "overridden before it was decided"),
     }
     _GROUNDS = ("reason", "authority")
 
@@ -302,6 +309,12 @@ class OverrideWithoutGround(Detector):
                 f"{expires:%Y-%m-%d %H:%M:%S}",
                 {**detail, "expires_at": expires},
             )
+        if at < case.decision.occurred_at - CLOCK:
+            yield self.found(
+                "early",
+                f"{who} {ago(case.decision.occurred_at - at)} before it was decided",
+                {**detail, "overridden_at": at},
+            )
 
     def flags(self, stretch: Stretch) -> Mapping[str, str]:
         """See :class:`Detector`."""
@@ -315,4 +328,5 @@ class OverrideWithoutGround(Detector):
             f"AND {none['authority']}",
             "ground:reason and authority": f"o.us IS NOT NULL AND {both}",
             "expired": "o.expires_us < o.us",
+            "early": f"o.us < t - {CLOCK // timedelta(microseconds=1)}",
         }

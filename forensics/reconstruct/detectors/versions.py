@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from forensics.lake import sql
@@ -42,13 +43,17 @@ class StaleCache(Detector):
         "model": Said("error", "answered from a cache entry that another model made"),
         "config": Said("error", "answered from a cache entry that another configuration made"),
         "expired": Said("error", "answered from a cache entry older than its limit"),
+        "later": Said("error", "answered from a cache entry that was written after it"),
         "unrecorded": Said("not_checkable", "a cache took part, and its entry was not recorded"),
+        "no_hit": Said("not_checkable", "whether the cache entry answered was not recorded"),
         "no_maker": Said("not_checkable", "the cache entry does not say which model made it"),
         "no_limit": Said(
             "not_checkable",
             "how old the cache entry was, or may be, is neither recorded nor declared",
         ),
     }
+    #: How long a request may take: an entry may be written while it waits.
+    LONGEST = timedelta(seconds=10)
     #: Where a configuration says how long an entry may live, in seconds.
     LIMITS = ("cache_ttl_s", "cache_max_age_s", "ttl_s")
     _FIELDS = ("hit", "key_digest", "written_at", "model_digest", "config_digest")
@@ -60,10 +65,21 @@ class StaleCache(Detector):
             if any(step.get("kind") == "cache" for step in decision.steps):
                 yield self.unknown("unrecorded")
             return
+        if cache.get("hit") is None:
+            yield self.unknown("no_hit")
         if not cache.get("hit"):
             return
         written = cache.get("written_at")
+        later = written is not None and written - decision.occurred_at > self.LONGEST
         age = f", written {ago(decision.occurred_at - written)} earlier" if written else ""
+        if later:
+            age = f", written {ago(written - decision.occurred_at)} later"
+            yield self.found(
+                "later",
+                f"the answer came from a cache entry{age}: one of the two times is wrong, or the "
+                "entry was replaced",
+                {"written_at": written},
+            )
         compared = False
         for part in ("model", "config"):
             entry, live = cache.get(f"{part}_digest"), getattr(decision, part).get("digest")
@@ -113,11 +129,14 @@ class StaleCache(Detector):
         nothing = " AND ".join(f"cache.{name} IS NULL" for name in self._FIELDS)
         both = " OR ".join(f"coalesce({one}, false)" for one in compared.values())
         took_part = any_step("s.kind = 'cache'")
+        longest_us = self.LONGEST // timedelta(microseconds=1)
         return {
             "model": f"{hit} AND {compared['model']} AND cache.model_digest <> model.digest",
             "config": f"{hit} AND {compared['config']} AND cache.config_digest <> config.digest",
             "expired": f"{hit} AND (t - epoch_us(cache.written_at)) / 1e6 > {limit}",
+            "later": f"{hit} AND epoch_us(cache.written_at) - t > {longest_us}",
             "unrecorded": f"{nothing} AND {took_part}",
+            "no_hit": f"cache.hit IS NULL AND NOT ({nothing})",
             "no_maker": f"{hit} AND NOT ({both})",
             "no_limit": f"{hit} AND (cache.written_at IS NULL OR ({limit}) IS NULL)",
         }

@@ -120,6 +120,15 @@ class TestCache:
         assert said("silent", "stale_cache") == {"unrecorded"}
         assert said("missed", "stale_cache") == set()
 
+    def test_an_entry_from_after_the_decision_is_found(self, ask: Any) -> None:
+        said = ask(self.cached("after", 10_001), self.cached("while", 10_000))
+        assert said("after", "stale_cache") == {"later"}
+        assert said("while", "stale_cache") == set()
+
+    def test_an_entry_that_may_not_have_answered_is_not_checkable(self, ask: Any) -> None:
+        said = ask(self.cached("r", hit=None, model_digest=B))
+        assert said("r", "stale_cache") == {"no_hit"}
+
 
 class TestThresholdAndOutcome:
     def test_the_threshold_compared_is_the_configured_one(self, ask: Any) -> None:
@@ -233,6 +242,13 @@ class TestOverrides:
         )
         for at, case in enumerate(cases):
             assert said(f"r{at}", "override_without_ground") == case[1], case
+
+    def test_an_override_from_before_the_decision_is_found(self, ask: Any) -> None:
+        said = ask(
+            decided("r"),
+            override_record(decision_id="d-r", occurred_at=moment(-5), authority="CP-7"),
+        )
+        assert said("r", "override_without_ground") == {"early"}
 
     def test_only_the_newest_override_counts(self, ask: Any) -> None:
         said = ask(
@@ -491,6 +507,25 @@ class TestInputs:
         assert said("bare", "expired_feature") == {"unrecorded"}
         assert said("bare", "defaulted_feature") == {"unrecorded"}
 
+    def test_a_status_is_read_in_any_case_and_an_unknown_one_is_not_taken_for_well(
+        self, ask: Any
+    ) -> None:
+        def fed(request: str, status: str) -> dict[str, Any]:
+            source = {"view": "v", "features": ["amount"], "status": status}
+            return decided(request, feature_sources=[source])
+
+        said = ask(
+            declared(features=[{"name": "amount", "default": 7}]),
+            fed("old", "outside_max_age"), fed("none", "Not_Found"), fed("null", "NULL_VALUE"),
+            fed("stale", "STALE"), fed("empty", ""),
+        )  # fmt: skip
+        assert said("old", "expired_feature") == {"outside"}
+        assert said("none", "defaulted_feature") == {"not_found"}
+        assert said("null", "defaulted_feature") == {"null"}
+        for request in ("stale", "empty"):
+            assert said(request, "expired_feature") == {"unknown_status"}, request
+            assert "unknown_status" in said(request, "defaulted_feature"), request
+
     def test_a_value_older_than_declared_is_found(self, ask: Any) -> None:
         def fed(request: str, age_ms: float, name: str = "amount") -> dict[str, Any]:
             source = {"view": "v", "features": [name], "event_time": moment(-age_ms)}
@@ -525,6 +560,8 @@ class TestInputs:
             (201, "app", {"far:amount"}),
             (-101, "app", {"far:amount"}),
             (None, None, set()),
+            (float("nan"), "app", {"not_a_number:amount"}),
+            (float("inf"), "app", {"far:amount"}),
             (50, "fax", {"unseen:channel"}),
         ]
         features = [
