@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from forensics.ingest.interface import Options
     from forensics.ingest.run import Report
     from forensics.lake.compact import Compaction
+    from forensics.lake.counting import Tally
     from forensics.lineage.nodes import Direction, Lineage
     from forensics.reconstruct.as_of import Evidence, State
+    from forensics.reconstruct.audit import Audit, Class
     from forensics.reconstruct.changes import Change
     from forensics.reconstruct.check import Check
     from forensics.reconstruct.diff import Diff
@@ -69,6 +71,12 @@ class Found:
     def to_arrow(self) -> pa.Table:
         """All as one Arrow table."""
         return find_.table(self.lake.snapshot(), self.query)
+
+    def count(self) -> Tally:
+        """How many there are, about how many subjects, and with which outcomes."""
+        from forensics.lake.counting import tally
+
+        return tally(self.lake.snapshot(), self.query)
 
     def write_parquet(self, path: Path) -> int:
         """Write all to a Parquet file; how many there are."""
@@ -446,6 +454,50 @@ class Lake:
             kinds=tuple(kinds),
             examples=examples,
             replay=replay,
+            progress=progress,
+        )
+
+    def audit(
+        self,
+        *,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        days: int | None = None,
+        decision_point: str | None = None,
+        counts: Iterable[str | PathLike[str]] = (),
+        metric: str | None = None,
+        require: Class | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Audit:
+        """Class every decision of a window by its evidence, and look for those that never came.
+
+        Args:
+            since: from this time on.
+            until: before this time; the end of the last decision's day where None.
+            days: so many days before the end, where ``since`` is None.
+            decision_point: only this one's decisions; those of all where None.
+            counts: files of what somebody else counted.
+            metric: the counter's name, where a file has several.
+            require: the class that every decision is to have.
+            progress: told how many decisions are behind us, and of about how many.
+
+        Raises:
+            NotFoundError: when the window holds no decision.
+            UsageError: when there is no such decision point, or a file holds no counts.
+            IntegrityError: when a data file cannot be read.
+        """
+        from forensics.reconstruct.audit import audit
+        from forensics.reconstruct.counts import read_counts
+
+        start, end = (None if time is None else instant(time) for time in (since, until))
+        return audit(
+            self.snapshot(),
+            since=start,
+            until=end,
+            days=days,
+            decision_point=decision_point,
+            counts=[one for path in counts for one in read_counts(Path(path), metric)],
+            require=require,
             progress=progress,
         )
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "as-of": "as_of",
     "timeline": "timeline",
     "diff": "diff",
+    "audit": "audit",
     "check": "check",
     "lineage": "lineage",
     "model": "model",

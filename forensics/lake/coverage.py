@@ -1,0 +1,242 @@
+"""What decisions of a window lack, and what of their writers' sequences never came, by columns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from forensics.lake import sql
+from forensics.lake.catalog import DataFile
+from forensics.lake.snapshot import Snapshot
+
+DAY_US = 86_400_000_000
+#: Files are read so many decisions at a time, about, so that progress can be told.
+_ROWS = 4_000_000
+
+
+#: SQL for a record that its writer numbered.
+NUMBERED = "writer.id IS NOT NULL AND writer.sequence IS NOT NULL"
+
+
+class Cell(NamedTuple):
+    """Decisions of one day (since 1970) that lack the same things.
+
+    Bit ``n`` of ``lacking`` is the ``n``-th condition that was asked about.
+    """
+
+    day: int
+    lacking: int
+    decisions: int
+
+
+class Numbers(NamedTuple):
+    """The numbers that one writer gave its records, within a window.
+
+    ``sum`` and ``squares`` are those of the numbers: with count, first and last they tell whether
+    every number came once.
+    """
+
+    writer: str
+    boot_id: str | None
+    first: int
+    last: int
+    records: int
+    sum: int
+    squares: int
+    #: Records that the writer says it lost.
+    dropped: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every number from the first to the last came once."""
+        n, low = self.last - self.first + 1, self.first
+        total = n * (self.first + self.last) // 2
+        # Sum of (low + k)² for k from 0 to n - 1.
+        squares = n * low * low + low * n * (n - 1) + (n - 1) * n * (2 * n - 1) // 6
+        return self.records == n and self.sum == total and self.squares == squares
+
+
+class Hole(NamedTuple):
+    """Numbers of a writer that are not there: those between ``after`` and ``before``."""
+
+    after: int
+    before: int
+    after_us: int
+    before_us: int
+
+    @property
+    def missing(self) -> int:
+        """How many."""
+        return self.before - self.after - 1
+
+
+def digests(
+    snapshot: Snapshot, point: str, since_us: int, until_us: int
+) -> tuple[set[str], set[str]]:
+    """Digests of the models, and of the steps' artifacts, that a window's decisions name."""
+    source = _source(snapshot, point, snapshot.files(f"decisions/{point}"), since_us, until_us)
+    with sql.reading(f"The decisions of {point}"):
+        models, steps = (
+            snapshot.connection.execute(f"SELECT DISTINCT {asked} FROM ({source})").fetchall()
+            for asked in (
+                "model.digest",
+                "unnest(list_transform(steps, lambda s: s.digest))",
+            )
+        )
+    return {row[0] for row in models if row[0]}, {row[0] for row in steps if row[0]}
+
+
+def cells(
+    snapshot: Snapshot, point: str, since_us: int, until_us: int, lacking: Sequence[str]
+) -> Iterator[list[Cell]]:
+    """What a window's decisions lack, by day, for a few files at a time.
+
+    Args:
+        snapshot: the lake.
+        point: the decision point.
+        since_us: from this time on.
+        until_us: before this time.
+        lacking: SQL conditions over a decision's columns, and over ``no_features``: whether none of
+            its features has a value.
+
+    Raises:
+        IntegrityError: when a data file cannot be read.
+    """
+    features = [
+        f"features.{sql.identifier(name)}"
+        for name in snapshot.tables[f"decisions/{point}"].features
+    ]
+    number = " | ".join(
+        f"(coalesce({one}, false)::INTEGER << {at})" for at, one in enumerate(lacking)
+    )
+    for files in _some(snapshot.files(f"decisions/{point}", since_us, until_us - 1)):
+        source = _source(snapshot, point, files, since_us, until_us)
+        if features:
+            # A feature that nearly all have spares reading the others.
+            none = " AND ".join(f"{name} IS NULL" for name in features)
+            source = (
+                f"SELECT *, false AS no_features FROM ({source}) WHERE {features[0]} IS NOT NULL "
+                f"UNION ALL SELECT *, {none} AS no_features FROM ({source}) "
+                f"WHERE {features[0]} IS NULL"
+            )
+        else:
+            source = f"SELECT *, true AS no_features FROM ({source})"
+        query = (
+            f"SELECT epoch_us(occurred_at) // {DAY_US} AS day, {number} AS lacking, count(*) "
+            f"FROM ({source}) GROUP BY day, lacking"
+        )
+        with sql.reading(f"The decisions of {point}"):
+            yield [Cell(*row) for row in snapshot.connection.execute(query).fetchall()]
+
+
+def numbers(
+    snapshot: Snapshot, points: Sequence[str], since_us: int, until_us: int
+) -> list[Numbers]:
+    """The numbers that each writer gave its records in a window; see :func:`cells` for errors.
+
+    All points that a writer writes for have to be among ``points``: it counts through.
+    """
+    query = f"""
+        SELECT id, boot_id, min(seq), max(seq), count(*), sum(seq), sum(seq * seq),
+               sum(dropped)::BIGINT
+        FROM (SELECT writer.id AS id, writer.boot_id AS boot_id,
+                     writer.sequence::HUGEINT AS seq, coalesce(capture.dropped, 0) AS dropped
+              FROM ({_numbered(snapshot, points, since_us, until_us)}))
+        GROUP BY id, boot_id ORDER BY id, boot_id NULLS FIRST"""
+    with sql.reading("A table of decisions"):
+        return [Numbers(*row) for row in snapshot.connection.execute(query).fetchall()]
+
+
+def holes(
+    snapshot: Snapshot,
+    points: Sequence[str],
+    since_us: int,
+    until_us: int,
+    writer: Numbers,
+    limit: int,
+) -> tuple[int, int, list[Hole]]:
+    """What is missing of one writer's numbers in a window; see :func:`cells` for errors.
+
+    Returns:
+        How many numbers are missing, how many records have a number that another has too, and the
+        largest holes, at most ``limit``, in their order.
+    """
+    boot = sql.literal(writer.boot_id) if writer.boot_id is not None else "NULL"
+    query = f"""
+        WITH given AS (
+            SELECT writer.sequence AS seq, min(epoch_us(occurred_at)) AS us, count(*) AS times
+            FROM ({_numbered(snapshot, points, since_us, until_us)})
+            WHERE writer.id = {sql.literal(writer.writer)}
+            AND writer.boot_id IS NOT DISTINCT FROM {boot}
+            GROUP BY seq),
+        pairs AS (
+            SELECT seq, lead(seq) OVER by_seq AS next, us, lead(us) OVER by_seq AS next_us, times
+            FROM given WINDOW by_seq AS (ORDER BY seq)),
+        found AS (FROM pairs WHERE next > seq + 1 ORDER BY next - seq DESC, seq LIMIT {limit})
+        SELECT (SELECT sum(next - seq - 1)::HUGEINT FROM pairs WHERE next > seq + 1),
+               (SELECT sum(times - 1)::BIGINT FROM pairs), seq, next, us, next_us
+        FROM (SELECT 1) LEFT JOIN found ON true ORDER BY seq"""
+    with sql.reading("A table of decisions"):
+        rows = snapshot.connection.execute(query).fetchall()
+    found = [Hole(*row[2:]) for row in rows if row[2] is not None]
+    return int(rows[0][0] or 0), int(rows[0][1] or 0), found
+
+
+def _numbered(snapshot: Snapshot, points: Sequence[str], since_us: int, until_us: int) -> str:
+    return " UNION ALL ".join(
+        "SELECT writer, capture, occurred_at FROM "
+        f"({_source(snapshot, point, files, since_us, until_us)}) WHERE {NUMBERED}"
+        for point in points
+        if (files := snapshot.files(f"decisions/{point}"))
+    )
+
+
+def between(
+    snapshot: Snapshot, points: Sequence[str], spans: Sequence[tuple[int, int]]
+) -> list[int]:
+    """How many decisions of some points there are in each of some spans, from and to before."""
+    if not spans:
+        return []
+    since, until = min(first for first, _ in spans), max(end for _, end in spans)
+    edges = sorted({edge for span in spans for edge in span})
+    before = [0] * len(edges)
+    for point in points:
+        files = snapshot.files(f"decisions/{point}", since, until - 1)
+        if not files:
+            continue
+        query = (
+            f"SELECT edge, count(*) FROM (SELECT epoch_us(occurred_at) AS us FROM "
+            f"({_source(snapshot, point, files, since, until)})) ASOF JOIN "
+            "(SELECT unnest($1::BIGINT[]) AS first, unnest(range(len($1))) AS edge) "
+            "ON us >= first GROUP BY edge"
+        )
+        with sql.reading(f"The decisions of {point}"):
+            for edge, count in snapshot.connection.execute(query, [edges]).fetchall():
+                before[edge] += count
+    sums = [0, *itertools.accumulate(before)]
+    place = {edge: at for at, edge in enumerate(edges)}
+    return [sums[place[end]] - sums[place[first]] for first, end in spans]
+
+
+def _some(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
+    some: list[DataFile] = []
+    for file in files:
+        some.append(file)
+        if sum(one.rows for one in some) >= _ROWS:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _source(
+    snapshot: Snapshot, point: str, files: Sequence[DataFile], since_us: int, until_us: int
+) -> str:
+    inside = [file for file in files if file.last_us >= since_us and file.first_us < until_us]
+    paths = [str(snapshot.root / "decisions" / point / file.name) for file in inside or files[:1]]
+    return (
+        f"SELECT * FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
+        f"WHERE occurred_at >= make_timestamptz({since_us}) "
+        f"AND occurred_at < make_timestamptz({until_us})"
+    )
