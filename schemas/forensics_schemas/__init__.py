@@ -7,7 +7,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-KINDS = ("decision", "change", "override", "outcome", "declaration", "reconstruction")
+KINDS = ("decision", "change", "override", "outcome", "declaration", "access", "reconstruction")
 
 
 def json_schema(kind: str) -> dict[str, Any]:

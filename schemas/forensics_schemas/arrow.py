@@ -21,6 +21,7 @@ VERSIONS = {
     "override": "1-0-0",
     "outcome": "1-0-0",
     "declaration": "1-0-0",
+    "access": "1-0-0",
     "reconstruction": "1-0-0",
 }
 
@@ -386,6 +387,27 @@ DECLARATION = pa.schema(
         ),
         _text("actor", "Who declared it."),
         _text("reviewed_by", "Who approved it."),
+        _time("recorded_at", "When we knew."),
+    ]
+)
+
+ACCESS = pa.schema(
+    [
+        _text("access_id", "Unique name of the look.", required=True, rule=_ID),
+        _time("occurred_at", "When somebody looked.", required=True),
+        _text("actor", "Who looked: the system's user, or the name of a token.", required=True),
+        _text("role", "In what role."),
+        _text("how", "By what: trace, find, tui, report, and so on.", required=True),
+        _text("decision_point", "The decision point, where one was asked about.", rule=_POINT),
+        _texts("decision_ids", "The decisions that were shown, the first ones where they are many."),
+        _integer("decisions", "How many decisions were shown."),
+        _time("shown_from", "When the first of many decisions that were shown was made."),
+        _time("shown_to", "When the last of them was made."),
+        _texts("unmasked", "Paths of personal fields that were shown in the clear."),
+        _text("question", "SHA-256 of the question, which may name a person itself."),
+        _text("case", "The case that it was for."),
+        _text("reason", "Why."),
+        _text("host", "On which machine."),
         _time("recorded_at", "When we knew."),
     ]
 )
@@ -811,6 +833,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "override": OVERRIDE,
     "outcome": OUTCOME,
     "declaration": DECLARATION,
+    "access": ACCESS,
     "lineage": LINEAGE,
     "reconstruction": RECONSTRUCTION,
 }

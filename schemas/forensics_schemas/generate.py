@@ -31,6 +31,7 @@ TITLES = {
     "override": "A person's replacement of one decision's outcome.",
     "outcome": "What turned out to be true about one decision, arriving later.",
     "declaration": "What a decision point's features are and come from, and what it must do.",
+    "access": "That somebody looked at decisions: who, what, for which case and why.",
     "reconstruction": "Everything known about one decision; each fact says how it is known.",
 }
 DEFINITIONS: dict[str, Json] = {

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from forensics_schemas.arrow import SCHEMAS
 
-_INPUTS = ("decision", "change", "override", "outcome", "declaration")
+_INPUTS = ("decision", "change", "override", "outcome", "declaration", "access")
 
 
 def known_fields() -> list[str]:

@@ -10,7 +10,7 @@ from forensics.ingest.interface import Options, Parsed
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 #: What a reconstruction is made from; nobody ingests one.
-INPUTS = ("decision", "change", "override", "outcome", "declaration")
+INPUTS = ("decision", "change", "override", "outcome", "declaration", "access")
 #: Where ingest is kinder than the contract, since an imperfect log is better than none.
 KINDER = {
     "decision-feature-as-object": "kept as JSON text",
