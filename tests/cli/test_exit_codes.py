@@ -202,6 +202,8 @@ def test_an_interrupted_command_ends_with_130_and_no_traceback(lake: Path) -> No
     process = subprocess.Popen(
         [sys.executable, "-m", "forensics", "ingest", "-", "--lake", str(lake)],
         stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+        # What a shell starts in the background ignores interrupts, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     for _ in range(10):  # one that comes while a library is being imported may be lost in it
         time.sleep(1.5)

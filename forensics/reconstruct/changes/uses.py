@@ -128,6 +128,9 @@ def transitions(found: Uses) -> Iterator[Seen]:
     The first version of a component is what was there when the evidence begins, not a change; but
     for one that its decision point had not run before, as in a new environment.
     """
+    everywhere: dict[tuple[str, str | None], list[Tenure]] = {}
+    for (_, kind, name), all_uses in found.components.items():
+        everywhere.setdefault((kind, name), []).extend(all_uses)
     for component, all_uses in found.components.items():
         kind = component[1]
         if kind == "decisions":
@@ -139,7 +142,7 @@ def transitions(found: Uses) -> Iterator[Seen]:
             earlier = all_uses[:at]
             if earlier:
                 yield _begun(found, use, earlier)
-            elif seen := _first(found, component, use):
+            elif seen := _first(found, component[0], use, everywhere[component[1:]]):
                 yield seen
             if ended := _ended(use, all_uses):
                 yield _ending(found, use, ended)
@@ -153,15 +156,13 @@ def _begun(found: Uses, use: Tenure, earlier: list[Tenure]) -> Seen:
     return Seen(change, use)
 
 
-def _first(found: Uses, component: Component, use: Tenure) -> Seen | None:
-    """A component's first use in an environment, where it is a change at its decision point."""
-    environment, kind, name = component
+def _first(found: Uses, environment: str, use: Tenure, everywhere: list[Tenure]) -> Seen | None:
+    """A component's first use in an environment, where it is a change at its decision point.
+
+    ``everywhere`` are its uses in all environments.
+    """
     elsewhere = [
-        other
-        for (_, its_kind, its_name), others in found.components.items()
-        if (its_kind, its_name) == (kind, name)
-        for other in others
-        if other.first_us < use.first_us and other is not use
+        other for other in everywhere if other.first_us < use.first_us and other is not use
     ]
     if any(_same(other, use) for other in elsewhere):
         return None

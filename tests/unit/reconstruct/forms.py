@@ -46,11 +46,18 @@ def single(lake: Path, request_ids: Iterable[str]) -> dict[Key, Said]:
     return found
 
 
-def judged(lake: Path) -> dict[str, Said]:
-    """What both forms say, by request id, after a look that they agree on every decision."""
+def judged(lake: Path, background: str = "usual") -> dict[str, Said]:
+    """What both forms say, by request id, after a look that they agree on every decision.
+
+    Of those whose request id begins with ``background``, which are there to be many, on a few.
+    """
     many = window(lake)
-    alone = single(lake, {request_id for request_id, _ in many})
-    assert alone == many, differences(alone, many)
+    requests = sorted({request_id for request_id, _ in many})
+    usual = [request_id for request_id in requests if request_id.startswith(background)]
+    chosen = {*requests} - {*usual} | {*usual[::20]}
+    alone = single(lake, chosen)
+    compared = {key: said for key, said in many.items() if key[0] in chosen}
+    assert alone == compared, differences(alone, compared)
     by_request: dict[str, Said] = {}
     for (request_id, _), said in many.items():
         by_request[request_id] = by_request.get(request_id, frozenset()) | said

@@ -580,7 +580,7 @@ class TestInputs:
 
     def usual(self, *values: float) -> list[dict[str, Any]]:
         return [
-            decided(f"u{day}-{at}", day=day, ms=at * 1_000, features={"ratio": value})
+            decided(f"usual-{day}-{at}", day=day, ms=at * 1_000, features={"ratio": value})
             for day in range(1, 5)
             for at, value in enumerate(values)
         ]
@@ -606,7 +606,7 @@ class TestInputs:
         )
         for at, case in enumerate(cases):
             assert said(f"r{at}", "scale_jump") == case[1], case
-        assert said("u1-0", "scale_jump") == {"no_usual"}
+        assert said("usual-1-0", "scale_jump") == {"no_usual"}
 
     def test_what_was_seen_before_is_no_jump_and_a_long_tail_is_only_large(self, ask: Any) -> None:
         usual = self.usual(*(0.2 + at / 100 for at in range(200)), 25.0)
