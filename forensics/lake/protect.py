@@ -1,0 +1,206 @@
+"""Personal fields on their way into the lake, and out of it.
+
+Where a decision point has personal fields, the received bytes are kept encrypted under the key of
+the record's subject, and the typed columns, which are there for scanning many, do without them: a
+subject's id gives way to its token, everything else to nothing. The leaf commits to the bytes as
+received, so that a proof holds whether or not anybody can read them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forensics.lake.layout import identity
+from forensics.privacy import cipher
+from forensics.privacy.keystore import KeyStore, usual_path
+from forensics.privacy.policy import Policy, policy
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: What a key is for where a record names no subject: that record alone.
+_ALONE = "decision:"
+
+
+def key_store(root: Path) -> KeyStore:
+    """The key store of a lake, opened once a process.
+
+    Raises:
+        LakeError: when it cannot be opened.
+    """
+    return _opened(root.resolve(), os.getpid())
+
+
+@lru_cache(maxsize=8)
+def _opened(root: Path, pid: int) -> KeyStore:
+    said = policy(root)
+    path = said.key_store or usual_path(identity(root))
+    return KeyStore(path, said.master_key_command)
+
+
+def protected(root: Path, table: str, records: pa.Table) -> pa.Table:
+    """Records of a table as they are kept: as they are, where nothing of them is personal."""
+    said = policy(root)
+    kind, _, point = table.partition("/")
+    if said.is_open or kind != "decisions" or not records.num_rows:
+        return records
+    if not any(said.is_personal(point, path) for path in _paths(records)):
+        return records
+    store = key_store(root)
+    tokens = _tokens(store, records)
+    masked = _masked(records, point, said, store)
+    raws = records["raw"].to_pylist()
+    keys = store.keys_for(tokens)
+    ciphers = {token: cipher.aead(key.key) for token, key in keys.items()}
+    sealed = [
+        cipher.encrypted(raw, keys[token].key_id, ciphers[token])
+        for raw, token in zip(raws, tokens, strict=True)
+    ]
+    at = masked.schema.get_field_index("raw")
+    return masked.set_column(at, masked.schema.field(at), _binary(sealed))
+
+
+def _binary(values: Sequence[bytes]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(values, pa.binary())
+
+
+def _tokens(store: KeyStore, records: pa.Table) -> list[str]:
+    """Of each record the token of its subject, or of itself where it names none."""
+    import pyarrow.compute as pc
+
+    subjects = pc.struct_field(records["subject"], "id").to_pylist()
+    ids = records["decision_id"].to_pylist()
+    known: dict[str, str] = {}
+    found = []
+    for subject, decision_id in zip(subjects, ids, strict=True):
+        name = subject if subject is not None else _ALONE + decision_id
+        if name not in known:
+            known[name] = store.token(name)
+        found.append(known[name])
+    return found
+
+
+def _paths(records: pa.Table) -> Iterable[str]:
+    """Paths of all fields of the records, groups before what is in them."""
+    import pyarrow as pa
+
+    for column in records.schema:
+        yield column.name
+        of = column.type.value_type if pa.types.is_list(column.type) else column.type
+        if pa.types.is_struct(of):
+            for child in of:
+                yield f"{column.name}.{child.name}"
+
+
+def _masked(records: pa.Table, point: str, said: Policy, store: KeyStore) -> pa.Table:
+    """The records without what is personal in them."""
+    import pyarrow as pa
+
+    def hidden(path: str) -> bool:
+        return said.is_personal(point, path)
+
+    columns: dict[str, pa.ChunkedArray] = {}
+    for column in records.schema:
+        name, type_, values = column.name, column.type, records[column.name]
+        if name == "exact":
+            values = pa.chunked_array([_without(values.combine_chunks(), hidden)], type_)
+        elif name == "extra":
+            values = pa.chunked_array([_extra(values.combine_chunks(), hidden)], type_)
+        elif hidden(name) and name not in _KEPT:
+            values = pa.chunked_array([pa.nulls(records.num_rows, type_)], type_)
+        elif pa.types.is_struct(type_) and name not in _KEPT:
+            chunks = [_struct(chunk, name, hidden, store) for chunk in values.chunks]
+            values = pa.chunked_array(chunks, type_)
+        elif pa.types.is_list(type_) and pa.types.is_struct(type_.value_type):
+            chunks = [_list(chunk, name, hidden, store) for chunk in values.chunks]
+            values = pa.chunked_array(chunks, type_)
+        columns[name] = values
+    return pa.table(columns, schema=records.schema)
+
+
+#: What a record is found, checked and ordered by.
+_KEPT = frozenset(("raw", "salt", "leaf", "segment", "leaf_index", "source", "ingested_at"))
+
+
+def _struct(array: Any, name: str, hidden: Any, store: KeyStore) -> Any:
+    import pyarrow as pa
+
+    children = []
+    for at, child in enumerate(array.type):
+        path, values = f"{name}.{child.name}", array.field(at)
+        if not hidden(path):
+            children.append(values)
+        elif path == "subject.id":
+            tokens = [store.token(one) if one is not None else None for one in values.to_pylist()]
+            children.append(pa.array(tokens, child.type))
+        else:
+            children.append(pa.nulls(len(array), child.type))
+    mask = array.is_null() if array.null_count else None
+    return pa.StructArray.from_arrays(children, fields=list(array.type), mask=mask)
+
+
+def _list(array: Any, name: str, hidden: Any, store: KeyStore) -> Any:
+    """A list of groups whose personal fields are null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not any(hidden(f"{name}.{child.name}") for child in array.type.value_type):
+        return array
+    flat = array.flatten()
+    lengths = pc.list_value_length(array).to_pylist()
+    offsets, at = [0], 0
+    for length in lengths:
+        at += length or 0
+        offsets.append(at)
+    marks: list[int | None] = [
+        None if length is None else offset
+        for length, offset in zip([*lengths, 0], offsets, strict=True)
+    ]
+    inner = _struct(flat, name, hidden, store)
+    return pa.ListArray.from_arrays(pa.array(marks, pa.int32()), inner, type=array.type)
+
+
+def _without(values: Any, hidden: Any) -> Any:
+    """Exact values by path, without those of personal fields."""
+    import pyarrow as pa
+
+    kept = [
+        None if one is None else [(path, text) for path, text in one if not hidden(path)]
+        for one in values.to_pylist()
+    ]
+    return pa.array(kept, values.type)
+
+
+def _extra(values: Any, hidden: Any) -> Any:
+    """Fields outside the contract, without personal ones."""
+    import pyarrow as pa
+
+    from forensics.records.jsontext import dumps, loads
+
+    texts: list[str | None] = []
+    for text in values.to_pylist():
+        if text is None:
+            texts.append(None)
+            continue
+        kept = {path: value for path, value in loads(text).items() if not hidden(path)}
+        texts.append(dumps(kept, strict=False) if kept else None)
+    return pa.array(texts, values.type)
+
+
+def plain(root: Path, raw: bytes) -> bytes | None:
+    """Received bytes as they were received; None where nobody can read them any more, or here.
+
+    Raises:
+        IntegrityError: when they are not what was encrypted.
+    """
+    key_id = cipher.key_id_of(raw)
+    if key_id is None:
+        return None if cipher.erasure_of(raw) is not None else raw
+    key = key_store(root).key(key_id)
+    return cipher.decrypted(raw, cipher.aead(key)) if key is not None else None
