@@ -14,7 +14,6 @@ from forensics.lake import find as find_
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.find import Query
 from forensics.lake.snapshot import Snapshot, take
-from forensics.reconstruct.reconstruction import Reconstruction
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
     from forensics.explain.explanation import Explanation
     from forensics.explain.stored import Window
+    from forensics.incident.files import Postmortem
+    from forensics.ingest.forget import Erasure
     from forensics.ingest.interface import Options
     from forensics.ingest.run import Report
     from forensics.lake.compact import Compaction
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
     from forensics.reconstruct.changes import Change
     from forensics.reconstruct.check import Check
     from forensics.reconstruct.diff import Diff
+    from forensics.reconstruct.reconstruction import Reconstruction
     from forensics.reconstruct.timeline import Timeline
     from forensics.reconstruct.whatif import WhatIfOne
     from forensics.replay.bulk.answer import BulkReplay
     from forensics.replay.bulk.radius import BlastRadius
     from forensics.replay.bulk.run import Window as Window_
     from forensics.replay.client import Workers
+    from forensics.report.postmortem import Report as PostmortemReport
 
 
 def open_lake(path: str | PathLike[str]) -> Lake:
@@ -169,6 +172,8 @@ class Lake:
         Raises:
             NotFoundError: when there is none; it names the nearest ids.
         """
+        snapshot = self.snapshot()
+        snapshot.connect_ahead()  # while what asks it is loaded
         from forensics.reconstruct.trace import trace
 
         if replay and self._workers is None:
@@ -176,7 +181,7 @@ class Lake:
 
             self._workers = Workers()
         return trace(
-            self.snapshot(),
+            snapshot,
             identifier,
             replay=replay,
             counterfactuals=counterfactuals,
@@ -501,6 +506,56 @@ class Lake:
             progress=progress,
         )
 
+    def accesses(
+        self,
+        decision: str | None = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        case: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Looks at decisions, newest first; those that wait are taken in first.
+
+        Args:
+            decision: only looks at what this request or decision id names.
+            subject: only looks at decisions about this one.
+            actor: only looks of this user or token.
+            case: only looks for this case.
+            since: from this time on.
+            until: before this time.
+            limit: at most so many, the newest.
+
+        Raises:
+            NotFoundError: when no decision has that id.
+            IntegrityError: when a data file cannot be read.
+        """
+        from forensics.ingest.looks import land
+        from forensics.lake.accesses import Asked, accesses, decisions_of
+        from forensics.reconstruct.trace import decisions, trace
+
+        land(self.root)
+        snapshot = self.snapshot()
+        ids: frozenset[str] | None = None
+        if decision is not None:
+            found = decisions(snapshot, snapshot.locate(decision), decision, look=False)
+            if not found:
+                trace(snapshot, decision, replay=False)  # which names the nearest ids
+            ids = frozenset(one.decision_id for _, one in found)
+        if subject is not None:
+            theirs = decisions_of(snapshot, subject)
+            ids = theirs if ids is None else ids & theirs
+        start, end = (None if time is None else instant(time) for time in (since, until))
+        return list(accesses(snapshot, Asked(ids, actor, case, start, end, limit)))
+
+    def erase(self, subject: str, order: str, *, reason: str | None = None) -> Erasure:
+        """Erase what the lake says of a person; see :func:`forensics.ingest.forget.erase`."""
+        from forensics.ingest.forget import erase
+
+        return erase(self.root, subject, order, reason=reason)
+
     def close(self) -> None:
         """End the model processes that answers have left running."""
         if self._workers is not None:
@@ -695,6 +750,66 @@ class Lake:
         from forensics.reconstruct.compare import compare
 
         return compare(self.snapshot(), a, b)
+
+    def new_postmortem(
+        self,
+        since: datetime | str,
+        until: datetime | str,
+        *,
+        decision_point: str | None = None,
+        title: str | None = None,
+        path: str | PathLike[str] | None = None,
+        folder: str | PathLike[str] | None = None,
+    ) -> Postmortem:
+        """Write a new postmortem of a window, with what can be counted as pins.
+
+        Args:
+            since: when the incident began.
+            until: when it was over.
+            decision_point: whose decisions; may be left out where there is one.
+            title: what it is called; else what moved.
+            path: of the file, which must not be there; else one in ``folder``.
+            folder: of the lake's postmortems; beside the lake where None.
+
+        Raises:
+            NotFoundError: when the window holds no decision.
+            UsageError: when the window is none, or the file is there already.
+        """
+        from forensics.incident import files
+        from forensics.incident.template import template
+
+        start, end = instant(since), instant(until)
+        made = template(self.snapshot(), start, end, decision_point, title=title)
+        where = files.folder(self.root, None if folder is None else Path(folder))
+        name = f"{start:%Y-%m-%d-%H%M}-{made.front['decision_point']}"
+        target = files.new_path(where, name) if path is None else Path(path)
+        return files.Postmortem(target, made, None).save()
+
+    def postmortem(
+        self,
+        file: Postmortem | str | PathLike[str],
+        *,
+        tell: Callable[[int], None] | None = None,
+        now: datetime | None = None,
+    ) -> PostmortemReport:
+        """A postmortem with every pinned statement asked again.
+
+        Args:
+            file: its file, read or not.
+            tell: told how many statements are behind us.
+            now: when it is asked; the present time where None.
+
+        Raises:
+            NotFoundError: when there is no such file.
+            UsageError: when it is of another lake.
+        """
+        from forensics.incident import files
+        from forensics.report.postmortem import report
+
+        read = file if isinstance(file, files.Postmortem) else files.read(Path(file))
+        files.check_lake(read, self.root)
+        at = now or datetime.now(UTC)
+        return report(read.path.name, read.document, self.snapshot(), at, tell)
 
     def ingest(self, path: str | PathLike[str], options: Options | None = None) -> Report:
         """Take a file of records in; its form is told by its content."""

@@ -1,7 +1,7 @@
 """Takes the pictures of the terminal UI on the sample lake; each was looked at.
 
-Run it in the repository after ``make lake``, with the extra ``tui``. Its frames load nothing from
-elsewhere: a picture in a page may not.
+Run it in the repository after ``make lake``, with the extra ``tui``, for all or for those that are
+named. Its frames load nothing from elsewhere: a picture in a page may not.
 """
 
 from __future__ import annotations
@@ -9,35 +9,71 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LAKE = ROOT / "build" / "sample-lake"
 SIZE = (100, 30)
 _REQUEST = "7f3a-c1"
-#: Each picture: the decision that it opens on, the keys pressed, and what is waited for.
-PICTURES: dict[str, tuple[str | None, tuple[str, ...], str]] = {
+#: Each picture: the decision that it opens on, and what is pressed, after what is waited for.
+PICTURES: dict[str, tuple[str | None, tuple[tuple[str, tuple[str, ...]], ...]]] = {
     "tui-decisions": (
         None,
-        ("t", "ctrl+u", *"2026-10-21", "space", "0", "2", "colon", "4", "1", "enter"),
-        "> 10-21",
+        (
+            ("bars up to", ("at",)),
+            ("go to a time", ("ctrl+u", *"2026-10-21 02:41:07.318", "enter")),
+            ("> 10-21", ()),
+        ),
     ),
-    "tui-summary": (_REQUEST, (), "bit exact ·"),
-    "tui-why": (_REQUEST, ("right_square_bracket",) * 2, "base value"),
-    "tui-steps": (_REQUEST, ("right_square_bracket",) * 4, "feature_fetch"),
+    "tui-summary": (_REQUEST, (("bit exact ·", ()),)),
+    "tui-why": (_REQUEST, (("bit exact ·", ("]", "]")), ("base value", ()))),
+    "tui-steps": (_REQUEST, (("bit exact ·", ("]",) * 4), ("feature_fetch", ()))),
+    "tui-timeline": (_REQUEST, (("bit exact ·", ("t",)), ("2 jumps", ()))),
+    "tui-state": (_REQUEST, (("bit exact ·", ("s",)), ("traffic", ()))),
+    "tui-findings": (
+        _REQUEST,
+        (("bit exact ·", ("f",)), ("scale jump", ("j",)), ("checked in", ())),
+    ),
+    "tui-diff": (
+        _REQUEST,
+        (("bit exact ·", ("m", "escape")), ("bars up to", ("m", "x")), ("are equal", ())),
+    ),
+    "tui-lineage": (_REQUEST, (("bit exact ·", ("L",)), ("warehouse/raw", ()))),
+    "tui-postmortem": (
+        None,
+        (
+            ("bars up to", ("P",)),
+            (
+                "a new postmortem",
+                ("ctrl+u", *"Declines after the statement format changed", "down"),
+            ),
+            (
+                "since",
+                ("ctrl+u", *"2026-10-21 02:13", "down", "ctrl+u", *"2026-10-21 05:41", "enter"),
+            ),
+            ("still holds", ()),
+            ("esc back", ()),
+        ),
+    ),
 }
 _PATIENCE = 1_500
 
 
-async def _picture(identifier: str | None, keys: tuple[str, ...], wanted: str) -> str:
+async def _picture(
+    identifier: str | None, steps: tuple[tuple[str, tuple[str, ...]], ...], folder: Path
+) -> str:
     from forensics_tui.app import ForensicsApp
     from forensics_tui.opening import Asked, open_lake
 
-    app = ForensicsApp(open_lake(Asked(LAKE, identifier)))
+    app = ForensicsApp(open_lake(Asked(LAKE, identifier, postmortems=folder)))
     async with app.run_test(size=SIZE) as pilot:
-        await _shown(app, "bit exact ·" if identifier else "bars up to")
-        await pilot.press(*keys)
-        await _shown(app, wanted)
+        for wanted, keys in steps:
+            await _shown(app, wanted)
+            await pilot.press(*keys)
+        await app.workers.wait_for_complete()
+        await pilot.pause()
         return app.export_screenshot()
 
 
@@ -59,11 +95,14 @@ def _alone(svg: str) -> str:
 
 
 def main() -> None:
-    """Write all pictures."""
+    """Write the pictures."""
     os.environ |= {"COLORTERM": "truecolor", "TERM": "xterm-256color"}
     os.environ.pop("NO_COLOR", None)
-    for name, (identifier, keys, wanted) in PICTURES.items():
-        svg = asyncio.run(_picture(identifier, keys, wanted))
+    wanted = sys.argv[1:] or list(PICTURES)
+    for name in wanted:
+        identifier, steps = PICTURES[name]
+        with tempfile.TemporaryDirectory() as folder:
+            svg = asyncio.run(_picture(identifier, steps, Path(folder)))
         target = Path(__file__).with_name(f"{name}.svg")
         target.write_text(_alone(svg), encoding="utf-8")
         print(target.relative_to(ROOT))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import threading
 import time
@@ -33,6 +32,8 @@ def error(problem: ForensicsError) -> None:
     lead = click.style("error: ", fg="red", bold=True) if _colored() else "error: "
     parts = [safe_text(part) for part in (problem.what, problem.why, problem.todo) if part]
     if sys.stderr.isatty():
+        import shutil
+
         room = max(shutil.get_terminal_size().columns - 7, 30)
         parts = [line for part in parts for line in wrapped(part, room)]
     sys.stderr.write(lead + "\n       ".join(parts) + "\n")

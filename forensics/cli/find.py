@@ -13,11 +13,11 @@ from forensics.cli import diagnostics, output
 from forensics.cli.options import TIME, json_option, lake_option, lake_path
 from forensics.errors import UsageError
 from forensics.records.csvtext import csv_line
-from forensics.records.jsontext import loads
 from forensics.records.safe_text import safe_text
 
 if TYPE_CHECKING:
     from forensics.api import Found, Lake, Query
+    from forensics.lake.counting import Tally
 
 _LIMIT = 100
 
@@ -37,6 +37,7 @@ _LIMIT = 100
 )
 @click.option("--limit", type=click.IntRange(min=1), help=f"At most N; {_LIMIT} on a terminal.")
 @click.option("--oldest", "oldest_first", is_flag=True, help="Oldest first; else newest first.")
+@click.option("--count", is_flag=True, help="Only count: decisions, subjects and outcomes.")
 @click.option("--features", is_flag=True, help="Answer every feature too (JSON, CSV, Parquet).")
 @click.option("--csv", "as_csv", is_flag=True, help="Answer as CSV.")
 @click.option(
@@ -55,6 +56,7 @@ def command(
     where: str | None,
     limit: int | None,
     oldest_first: bool,
+    count: bool,
     features: bool,
     as_csv: bool,
     parquet: Path | None,
@@ -63,12 +65,17 @@ def command(
 ) -> None:
     """Find decisions by point, time, subject, outcome, model version or any expression.
 
-    A table for people, JSON lines with --json, CSV with --csv, a Parquet file with --parquet.
+    A table for people, JSON lines with --json, CSV with --csv, a Parquet file with --parquet, and
+    with --count only how many there are, about how many subjects, and with which outcomes.
     Nothing found is an answer: exit status 0.
     """
     from forensics.api import Query, open_lake
+    from forensics.lake.find import with_features
 
-    whole = as_json or as_csv or parquet is not None
+    if count and (as_csv or features or limit or parquet is not None):
+        todo = "Leave --csv, --parquet, --features and --limit out."
+        raise UsageError("--count only counts.", "", todo)
+    whole = as_json or as_csv or count or parquet is not None
     if not whole and features:
         raise UsageError("--features needs --json, --csv or --parquet.", "A screen is too narrow.")
     query = Query(
@@ -77,21 +84,33 @@ def command(
     )  # fmt: skip
     asked = open_lake(lake_path(lake))
     found = asked.find(query)
-    if parquet is not None:
+    if count:
+        _counted(found.count(), as_json=as_json)
+    elif parquet is not None:
         _parquet(found, parquet)
     elif as_json:
         for row in found:
-            output.record(_with_features(row))
+            output.record(with_features(row))
     elif as_csv:
-        _csv(map(_with_features, found), _feature_names(asked, query) if features else [])
+        _csv(map(with_features, found), _feature_names(asked, query) if features else [])
     else:
         _table(list(found), limit)
 
 
-def _with_features(row: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(row.get("features"), str):
-        row["features"] = loads(row["features"])
-    return row
+def _counted(found: Tally, *, as_json: bool) -> None:
+    if as_json:
+        output.value(found.to_dict())
+        return
+    from forensics.report.words import time_words
+
+    output.text(f"{found.decisions:,} decisions about {found.subjects:,} subjects")
+    if found.without_subject:
+        output.text(f"{found.without_subject:,} of them name no subject")
+    if found.first is not None and found.last is not None:
+        output.text(f"from {time_words(found.first)} to {time_words(found.last)}")
+    width = len(f"{found.decisions:,}")
+    for outcome, number in found.outcomes.items():
+        output.text(f"{number:>{width},}  {number / found.decisions:>6.1%}  {safe_text(outcome)}")
 
 
 def _parquet(found: Found, path: Path) -> None:

@@ -165,6 +165,7 @@ def _ingest(
 ) -> Report:
     from forensics.ingest.run import Report, run
     from forensics.ingest.sources import first_bytes, open_source
+    from forensics.lake import seal
     from forensics.lake.catalog import require_lake
 
     require_lake(root)
@@ -207,6 +208,8 @@ def _ingest(
                 f"configuration: forensics ingest --format artifact {source.name}"
             )
         whole.add(report)
+    if (why := seal.unsealed_reason(root)) is not None:
+        diagnostics.note(f"What landed is not sealed yet. {why}")
     return whole
 
 

@@ -11,6 +11,7 @@ import click
 from forensics.cli import diagnostics, exit_codes
 from forensics.cli.exit_codes import ExitCode
 from forensics.errors import ForensicsError
+from forensics.records.looker import looking
 
 #: Module of each command; its click command is named ``command`` there.
 COMMANDS = {
@@ -26,8 +27,15 @@ COMMANDS = {
     "timeline": "timeline",
     "diff": "diff",
     "audit": "audit",
+    "access": "access",
+    "hold": "hold",
+    "erase": "erase",
     "check": "check",
     "lineage": "lineage",
+    "report": "report",
+    "verify": "verify",
+    "anchor": "anchor",
+    "keys": "keys",
     "model": "model",
     "tui": "tui",
     "serve": "serve",
@@ -81,13 +89,17 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     help="Print the version and exit.",
 )
 @click.option("--lake", metavar="DIR", help="The lake, for whichever command follows.")
-def cli(lake: str | None) -> None:
+@click.option("--case", metavar="REF", help="The case that you look for: kept with every look.")
+@click.option("--reason", metavar="TEXT", help="Why you look, likewise.")
+@click.pass_context
+def cli(ctx: click.Context, lake: str | None, case: str | None, reason: str | None) -> None:
     """Reconstruct, explain and prove automated decisions from the evidence they left.
 
     Answers go to standard output, everything else to standard error. Exit status: 0 answered,
     1 failed, 2 usage, 3 not found, 4 answered but evidence is incomplete or replay diverged,
     5 integrity broken, 130 stopped.
     """
+    ctx.with_resource(looking(how=ctx.invoked_subcommand, case=case, reason=reason))
 
 
 def run(arguments: list[str]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -37,7 +36,11 @@ def wants_color() -> bool:
 
 def width() -> int:
     """Columns of the terminal; 100 where there is none."""
-    return shutil.get_terminal_size((100, 40)).columns if is_terminal() else 100
+    if not is_terminal():
+        return 100
+    import shutil
+
+    return shutil.get_terminal_size((100, 40)).columns
 
 
 def table_width() -> int:

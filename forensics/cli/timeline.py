@@ -44,6 +44,7 @@ def command(
     they coincide does not make one the cause of the other.
     """
     from forensics.api import open_lake
+    from forensics.reconstruct.timeline import BINS
     from forensics.report.timeline import bins_for, screen
 
     width = min(output.width(), 160)
@@ -53,7 +54,7 @@ def command(
         decision_point=decision_point,
         outcome=outcome,
         bins=bins,
-        at_most=bins_for(width),
+        at_most=BINS if as_json else bins_for(width),  # the same answer whoever asks
     )
     if as_json:
         output.value(found.to_dict())

@@ -24,6 +24,7 @@ from forensics.ingest.assemble import KEPT_TYPES, KINDS, bad_point, is_point, un
 from forensics.ingest.columns import Gathered
 from forensics.ingest.decode import RECORD_BYTES_MAX, too_long
 from forensics.ingest.interface import Options, Parsed, Reject
+from forensics.ingest.scores import refuse_contradictions
 from forensics.integrity.leaf import HEADER, LEAF_PREFIX, SALT_BYTES
 from forensics.lake import catalog
 from forensics.lake.sql import connect
@@ -102,6 +103,8 @@ def _table(
         if column.null_count and field_rules(field)["required"]:
             for row in pc.indices_nonzero(column.is_null()).to_pylist():
                 found.problem(row, f"{field.name} is missing")
+    if kind == "decision":
+        refuse_contradictions(columns, found)
     if kind == "decision" and "features" in group.schema.names:
         features = group["features"].combine_chunks()
         if pa.types.is_struct(features.type):
@@ -225,6 +228,12 @@ def _groups(records: pa.Table) -> list[tuple[str, str | None, pa.Array]]:
         inferred = "override"
     elif "declaration_id" in names:
         inferred = "declaration"
+    elif "access_id" in names:
+        inferred = "access"
+    elif "hold_id" in names:
+        inferred = "hold"
+    elif "erasure_id" in names:
+        inferred = "erasure"
     elif {"label", "arrived_at"} <= names:
         inferred = "outcome"
     kinds = pc.fill_null(kinds, inferred)

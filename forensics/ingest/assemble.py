@@ -17,13 +17,16 @@ from forensics.ingest import openlineage
 from forensics.ingest.columns import Gathered, build, by_name, json_text, said
 from forensics.ingest.decode import RECORD_BYTES_MAX, too_long
 from forensics.ingest.interface import NO_OPTIONS, Options, Parsed, Reject
+from forensics.ingest.scores import refuse_contradictions
 from forensics.integrity.leaf import SALT_BYTES, leaf_hash
 from forensics.lake import catalog
 from forensics.lake.writer import table_of
 from forensics.records.reading import at_path
 from forensics_schemas.arrow import KEPT, SCHEMAS, TIMESTAMP, field_rules
 
-KINDS = ("decision", "change", "override", "outcome", "declaration")
+KINDS = (
+    "decision", "change", "override", "outcome", "declaration", "access", "hold", "erasure",
+)  # fmt: skip
 
 #: Each becomes a column of the decision point for good; one record must not make thousands.
 FEATURES_MAX = 4_096
@@ -34,6 +37,9 @@ _TELLTALES = (
     ("override", {"override_id"}),
     ("outcome", {"label", "arrived_at"}),
     ("declaration", {"declaration_id"}),
+    ("access", {"access_id"}),
+    ("hold", {"hold_id"}),
+    ("erasure", {"erasure_id"}),
 )
 
 
@@ -144,6 +150,7 @@ def _table(
                 if record.get(field.name) is None:
                     found.problem(row, _missing(field.name, record))
     if kind == "decision":
+        refuse_contradictions(columns, found)
         inputs = list(given.get("features") or [None] * len(records))
         for row, value in enumerate(inputs):
             if value is not None and type(value) is not dict:

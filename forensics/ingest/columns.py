@@ -27,6 +27,7 @@ NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _ID_MAX = 256
 _IDS = frozenset(
     ("decision_id", "request_id", "parent_id", "change_id", "override_id", "declaration_id",
+     "access_id", "hold_id", "erasure_id", "releases",
      "subject.id",
      "trace_id", "span_id", "tenant", "label_id", "writer.id")
 )  # fmt: skip

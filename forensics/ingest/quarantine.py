@@ -87,6 +87,25 @@ def resolve(root: Path, identifiers: Iterable[str]) -> None:
     write_durably(path, text.encode())
 
 
+def forget(root: Path, text: str) -> int:
+    """Take records out for good in whose bytes ``text`` stands; how many there were."""
+    wanted, gone = text.encode(), 0
+    for path in sorted((root / "quarantine").glob("*.jsonl")):
+        kept: list[bytes] = []
+        lines = path.read_bytes().splitlines(keepends=True)
+        for line in lines:
+            item = json.loads(line)
+            told = (base64.b64decode(item["raw"]), item["reason"].encode(), item["source"].encode())
+            if not any(wanted in part for part in told):
+                kept.append(line)
+        gone += len(lines) - len(kept)
+        if not kept and lines:
+            path.unlink()
+        elif len(kept) < len(lines):
+            write_durably(path, b"".join(kept))
+    return gone
+
+
 def resolved(root: Path) -> set[str]:
     """Ids of the records that have left the quarantine."""
     path = root / "quarantine" / "resolved.txt"

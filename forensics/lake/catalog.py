@@ -27,6 +27,9 @@ TABLES = {
     "override": "overrides",
     "outcome": "outcomes",
     "declaration": "declarations",
+    "access": "access",
+    "hold": "holds",
+    "erasure": "erasures",
     "lineage": "lineage",
 }
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forensics.errors import IntegrityError
-from forensics.lake import derived, index, sql, tables, writer
+from forensics.lake import derived, index, seal, sql, tables, writer
 from forensics.lake.catalog import Catalog, DataFile
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import ROW_GROUP_ROWS, conform, read_checked, write_batches
@@ -87,6 +87,7 @@ def compact(
         done.removed += len(tables.vacuum(root, name, grace_hours=grace_hours))
     with exclusive(root / ".lock"):
         writer.publish(root, writer.refreshed(root, take(root)), whole=done.merged > 0)
+        seal.sweep(root)
     done.removed += derived.sweep(take(root))
     return done
 

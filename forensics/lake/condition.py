@@ -72,7 +72,7 @@ class Condition:
             inner.append(f"struct_pack({', '.join(groups)}) AS features")
         row = table.append_column("#", batch.places)
         view = f"condition_{id(self)}"
-        self._connection.register(view, row)
+        sql.with_tables(self._connection).register(view, row)
         try:
             found = self._connection.execute(
                 f"SELECT coalesce(({self._where}\n), false)::BOOLEAN AS holds "

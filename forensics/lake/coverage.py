@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from forensics.lake import sql
 from forensics.lake.catalog import DataFile
@@ -17,6 +17,26 @@ _ROWS = 4_000_000
 
 #: SQL for a record that its writer numbered.
 NUMBERED = "writer.id IS NOT NULL AND writer.sequence IS NOT NULL"
+
+
+_MODEL = "{'name': coalesce(model.name, model.version, model.runtime), 'digest': model.digest}"
+_STEPS = (
+    "list_transform(list_filter(steps, lambda s: s.digest IS NOT NULL), "
+    "lambda s: {'id': s.id, 'kind': s.kind, 'component': s.component, 'digest': s.digest})"
+)
+#: SQL for a number that decisions share which say the same has decided them.
+COMPONENTS = f"hash({_MODEL}, {_STEPS})"
+
+
+class Components(NamedTuple):
+    """What some decisions say has decided them: their model, and the steps that have a digest.
+
+    ``key`` is their value of :data:`COMPONENTS`.
+    """
+
+    key: int
+    model: Mapping[str, Any]
+    steps: tuple[Mapping[str, Any], ...]
 
 
 class Cell(NamedTuple):
@@ -71,20 +91,25 @@ class Hole(NamedTuple):
         return self.before - self.after - 1
 
 
-def digests(
+def components(
     snapshot: Snapshot, point: str, since_us: int, until_us: int
-) -> tuple[set[str], set[str]]:
-    """Digests of the models, and of the steps' artifacts, that a window's decisions name."""
+) -> Iterator[Components]:
+    """What the decisions of a window say has decided them, each different answer once.
+
+    Raises:
+        IntegrityError: when a data file cannot be read.
+    """
     source = _source(snapshot, point, snapshot.files(f"decisions/{point}"), since_us, until_us)
+    query = f"""
+        SELECT {COMPONENTS} AS key, any_value({_MODEL}), any_value({_STEPS})
+        FROM ({source}) GROUP BY key"""
     with sql.reading(f"The decisions of {point}"):
-        models, steps = (
-            snapshot.connection.execute(f"SELECT DISTINCT {asked} FROM ({source})").fetchall()
-            for asked in (
-                "model.digest",
-                "unnest(list_transform(steps, lambda s: s.digest))",
-            )
-        )
-    return {row[0] for row in models if row[0]}, {row[0] for row in steps if row[0]}
+        for key, model, steps in snapshot.connection.execute(query).fetchall():
+            yield Components(key, _said(model), tuple(map(_said, steps or ())))
+
+
+def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def cells(

@@ -1,4 +1,4 @@
-"""Rows written to a file that a person takes away, piece by piece: CSV, or Parquet."""
+"""Rows written to a file that a person takes away, piece by piece: CSV, Parquet, or JSON lines."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ import pyarrow.parquet as pq
 
 from forensics.errors import UsageError
 from forensics.records.csvtext import csv_line
+from forensics.records.jsontext import dumps
 
+#: How the names of files end that can be written.
+SUFFIXES = (".csv", ".parquet", ".jsonl")
 #: Types of columns by what they hold.
 _TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
     "number": pa.float64(),
+    "integer": pa.int64(),
+    "flag": pa.bool_(),
     "time": pa.timestamp("us", "UTC"),
 }
 
@@ -25,20 +30,23 @@ class RowWriter:
     """Writes rows to ``path``, which is whole once the writer is left without an error.
 
     Args:
-        path: ends in ``.csv`` or ``.parquet``.
-        columns: what each column holds, by name: ``text``, ``number`` or ``time``.
+        path: ends in ``.csv``, ``.parquet`` or ``.jsonl``.
+        columns: what each column holds, by name: ``text``, ``number``, ``integer``, ``flag`` or
+            ``time``.
 
     Raises:
         UsageError: when the name ends otherwise, or the file cannot be written.
     """
 
     def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
-        if path.suffix.lower() not in (".csv", ".parquet"):
+        kind = path.suffix.lower()
+        if kind not in SUFFIXES:
             raise UsageError(
-                f"{path} is neither CSV nor Parquet by its name.",
+                f"{path} is neither CSV nor Parquet nor JSON lines by its name.",
                 "",
-                "Use FILE.csv or FILE.parquet.",
+                "Use FILE.csv, FILE.parquet or FILE.jsonl.",
             )
+        self._line = csv_line if kind == ".csv" else self._json_line
         self.path = path
         #: How many rows were written.
         self.count = 0
@@ -47,9 +55,10 @@ class RowWriter:
         self._text: IO[str] | None = None
         self._parquet: pq.ParquetWriter | None = None
         try:
-            if path.suffix.lower() == ".csv":
+            if kind != ".parquet":
                 self._text = self._unfinished.open("w", encoding="utf-8", newline="")
-                self._text.write(csv_line(columns) + "\n")
+                if kind == ".csv":
+                    self._text.write(csv_line(columns) + "\n")
             else:
                 self._parquet = pq.ParquetWriter(
                     self._unfinished, self._schema, compression="zstd", write_page_checksum=True
@@ -68,7 +77,7 @@ class RowWriter:
         self.count += len(rows)
         try:
             if self._text is not None:
-                self._text.writelines(csv_line(row) + "\n" for row in rows)
+                self._text.writelines(self._line(row) + "\n" for row in rows)
             elif self._parquet is not None:
                 columns = zip(*rows, strict=True)
                 arrays = [
@@ -98,6 +107,9 @@ class RowWriter:
             raise self._refused(failure) from failure
         finally:
             self._unfinished.unlink(missing_ok=True)
+
+    def _json_line(self, row: Iterable[Any]) -> str:
+        return dumps(dict(zip(self._schema.names, row, strict=True)))
 
     def _refused(self, error: OSError) -> UsageError:
         return UsageError(f"{self.path} cannot be written.", f"{error.strerror or error}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forensics.errors import UsageError
-from forensics.lake import sql
+from forensics.lake import looks, sql
 from forensics.lake.expressions import check
 from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
+from forensics.records.jsontext import loads
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: So many rows are read at a time, and so many of those found are named in the record of a look.
+_BATCH = 1_000
 #: What every answer has, by name, as an SQL expression over a decision's columns.
 COLUMNS = {
     "request_id": "request_id",
@@ -76,32 +79,83 @@ class Query:
 
 def rows(snapshot: Snapshot, query: Query) -> Iterator[dict[str, Any]]:
     """Decisions that match, as mappings by the names of :data:`COLUMNS`, times as datetimes."""
-    statement = _statement(snapshot, query, micros=True)
-    if statement is None:
+    asked = statement(snapshot, query, micros=True)
+    if asked is None:
         return
-    with _said(query):
-        result = snapshot.connection.execute(statement)
+    with said(query):
+        result = snapshot.connection.execute(asked)
         names = [column[0] for column in result.description]
-        while batch := result.fetchmany(1_000):
-            for values in batch:
-                row = dict(zip(names, values, strict=True))
+        look = _Look(snapshot, query)
+        while batch := result.fetchmany(_BATCH):
+            found = [dict(zip(names, values, strict=True)) for values in batch]
+            for row in found:
                 row["occurred_at"] = from_micros(row["occurred_at"])
-                yield row
+            look.at(found)
+            yield from found
+        look.ends()
+
+
+class _Look:
+    """Records that decisions were found: the first by their ids, of more how many and from when."""
+
+    def __init__(self, snapshot: Snapshot, query: Query) -> None:
+        self._snapshot, self._query = snapshot, query
+        self._count = 0
+        self._times: list[datetime] = []
+
+    def at(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Some more are about to be shown."""
+        times = [row["occurred_at"] for row in rows]
+        self._times = [min((*self._times, *times)), max((*self._times, *times))]
+        if not self._count:
+            self._say([str(row["decision_id"]) for row in rows], None)
+        self._count += len(rows)
+
+    def ends(self) -> None:
+        """All have been shown."""
+        if self._count > _BATCH:
+            self._say([], self._count)
+
+    def _say(self, ids: list[str], count: int | None) -> None:
+        first, last = self._times
+        looks.saw(
+            self._snapshot.root,
+            ids,
+            decision_point=self._query.decision_point,
+            decisions=count,
+            shown=(first, last),
+            question=repr(self._query),
+        )
+
+
+def with_features(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of :func:`rows` with its features as a mapping, where they were asked for."""
+    if isinstance(row.get("features"), str):
+        row["features"] = loads(row["features"])
+    return row
 
 
 def table(snapshot: Snapshot, query: Query) -> pa.Table:
     """Decisions that match, as an Arrow table."""
     import pyarrow as pa
 
-    statement = _statement(snapshot, query, micros=False)
-    if statement is None:
+    asked = statement(snapshot, query, micros=False)
+    if asked is None:
         return pa.table({name: pa.nulls(0, pa.string()) for name in COLUMNS})
-    with _said(query):
-        return snapshot.connection.sql(statement).to_arrow_table()
+    with said(query):
+        found = sql.with_tables(snapshot.connection).sql(asked).to_arrow_table()
+    if found.num_rows:
+        look = _Look(snapshot, query)
+        columns = found.select(["decision_id", "occurred_at"])
+        look.at(columns.slice(0, _BATCH).to_pylist())
+        if found.num_rows > _BATCH:
+            look.at(columns.slice(_BATCH).to_pylist())
+        look.ends()
+    return found
 
 
 @contextmanager
-def _said(query: Query) -> Iterator[None]:
+def said(query: Query) -> Iterator[None]:
     """A checked expression can still fail on what it meets, as a comparison of text and number."""
     with sql.reading("A table of decisions"):
         try:
@@ -122,8 +176,17 @@ def write_parquet(snapshot: Snapshot, query: Query, path: Path) -> int:
     return int(found.num_rows)
 
 
-def _statement(snapshot: Snapshot, query: Query, *, micros: bool) -> str | None:
-    """The SQL text; None when no file can hold an answer."""
+def statement(snapshot: Snapshot, query: Query, *, micros: bool) -> str | None:
+    """The SQL text of a query; None when no file can hold an answer.
+
+    Args:
+        snapshot: the lake.
+        query: what to look for.
+        micros: times as microseconds since 1970; else as times.
+
+    Raises:
+        UsageError: when the query names what there is not, or its window is no window.
+    """
     if query.since is not None and query.until is not None and query.since > query.until:
         raise UsageError(f"The window ends at {query.until} before it begins at {query.since}.")
     points = snapshot.points()

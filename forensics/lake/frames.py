@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from forensics.errors import ReplayError
 from forensics.lake.effort import limit_effort
-from forensics.lake.sql import Connection, SqlError, identifier, limited
+from forensics.lake.sql import Connection, SqlError, identifier, limited, with_tables
 from forensics.records.decision import ExactNumber
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class TableFrame:
         columns["#"] = pa.nulls(self.count)
         table = pa.table(columns)
         view = f"frame_{id(self)}"
-        self._connection.register(view, table)
+        with_tables(self._connection).register(view, table)
         try:
             source = f"SELECT {', '.join(inner)} FROM {view}"
             query = _chained(_named(source, given), expressions, names)

@@ -29,6 +29,9 @@ _COLUMNS = {
     "outcomes": ("decision_id",),
     "changes": (),
     "declarations": (),
+    "access": (),
+    "holds": (),
+    "erasures": (),
     "lineage": ("event_id", "run_id"),
 }
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import sys
 import time
 import tomllib
@@ -72,7 +71,7 @@ def saw(
     _last[key] = time.monotonic()
     look: dict[str, Any] = {
         "record": "access",
-        "access_id": f"a-{secrets.token_hex(12)}",
+        "access_id": f"a-{os.urandom(12).hex()}",
         "occurred_at": time_text(now),
         "actor": looker.actor,
         "role": looker.role,
@@ -164,7 +163,7 @@ def claimed(root: Path) -> Iterator[list[Path]]:
             try:
                 if sys.platform != "win32":
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
-                path.rename(folder / f"access-{secrets.token_hex(8)}{_CLAIMED}")
+                path.rename(folder / f"access-{os.urandom(8).hex()}{_CLAIMED}")
             finally:
                 os.close(descriptor)
         files = sorted(folder.glob(f"access-*{_CLAIMED}"))

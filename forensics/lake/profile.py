@@ -71,7 +71,8 @@ def merged(folder: Path, names: tuple[str, ...]) -> tuple[str, ...]:
     if len(names) < _FILES_MAX:
         return names
     merge = sql.query("profile_merge", files=sql.literal([str(folder / name) for name in names]))
-    table = sql.connect([folder]).sql(merge).to_arrow_table().cast(_SCHEMA)
+    ordered = f"FROM ({merge}) ORDER BY point, feature, day"
+    table = sql.connect([folder]).sql(ordered).to_arrow_table().cast(_SCHEMA)
     name = f"profile-{uuid.uuid4().hex}.parquet"
     write_table(table, folder / name)
     sync(folder)

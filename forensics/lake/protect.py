@@ -9,19 +9,23 @@ received, so that a proof holds whether or not anybody can read them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics.lake.layout import identity
 from forensics.privacy import cipher
 from forensics.privacy.keystore import KeyStore, usual_path
+from forensics.privacy.masking import masked
 from forensics.privacy.policy import Policy, policy
+from forensics.records.looker import current
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: What a reason begins with that ends in the id of an erasure.
+ERASED = "erased: "
 #: What a key is for where a record names no subject: that record alone.
 _ALONE = "decision:"
 
@@ -193,14 +197,62 @@ def _extra(values: Any, hidden: Any) -> Any:
     return pa.array(texts, values.type)
 
 
-def plain(root: Path, raw: bytes) -> bytes | None:
-    """Received bytes as they were received; None where nobody can read them any more, or here.
+def opened(root: Path, raw: bytes) -> tuple[bytes | None, str | None]:
+    """Received bytes as they were received, or None and why nobody here can read them.
 
     Raises:
         IntegrityError: when they are not what was encrypted.
     """
+    erasure = cipher.erasure_of(raw)
+    if erasure is not None:
+        return None, ERASED + erasure
     key_id = cipher.key_id_of(raw)
     if key_id is None:
-        return None if cipher.erasure_of(raw) is not None else raw
-    key = key_store(root).key(key_id)
-    return cipher.decrypted(raw, cipher.aead(key)) if key is not None else None
+        return raw, None
+    store = key_store(root)
+    key = store.key(key_id)
+    if key is not None:
+        return cipher.decrypted(raw, cipher.aead(key)), None
+    erasure = store.erasure_of(key_id)
+    return None, ERASED + erasure if erasure else "its key is not in this key store"
+
+
+def received(root: Path, raw: bytes) -> bytes:
+    """Received bytes of a record that is on its way into the lake, whose key is there."""
+    return opened(root, raw)[0] or raw if raw.startswith(b"\0") else raw
+
+
+class Shown(NamedTuple):
+    """A record as whoever looks may see it, and what is said of that with it."""
+
+    record: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def shown(
+    root: Path, table: str, record: dict[str, Any], sealed: Mapping[str, Any]
+) -> Shown | None:
+    """A decision's record without what whoever looks may not see; None for other records.
+
+    Args:
+        root: the lake.
+        table: the record's table.
+        record: by the contract's names.
+        sealed: what the lake keeps with it; ``unreadable`` says why its bytes cannot be read.
+    """
+    said = policy(root)
+    kind, _, point = table.partition("/")
+    if kind != "decisions":
+        return None
+    if "unreadable" in sealed:  # only columns are left, in which nothing is personal
+        rule = str(sealed["unreadable"])
+        gone = ("*",) if rule.startswith(ERASED) else said.personal
+        return Shown(record, {"redacted": dict.fromkeys(gone, rule), "unmasked": ()})
+    if said.is_open:
+        return None
+
+    def token(subject: str) -> str | None:
+        return key_store(root).token(subject)
+
+    seen = masked(said, current(), point, record, token)
+    return Shown(seen.record, {"redacted": seen.redacted, "unmasked": seen.unmasked})

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from forensics.errors import IntegrityError
@@ -67,6 +68,9 @@ _KEPT = {
     "reading": "reading",
     "extra": "extra",
 }
+#: Columns that are nobody's record.
+_OURS = ("raw", "salt", "leaf", "segment", "leaf_index", "source", "reading", "ingested_at",
+         "exact", "extra")  # fmt: skip
 _AS_COLUMNS = Options(from_columns=True).to_text() or ""
 
 
@@ -89,18 +93,36 @@ def records(snapshot: Snapshot, locations: Iterable[Location]) -> list[Kept]:
         source = f"read_parquet({path}, file_row_number = true)"
         ids = key_columns(table)
         with sql.reading(f"A record in {table}/{file}"):
-            for row, kept, named in _fetch(snapshot.connection, source, numbers, ids):
+            for row, kept, named in _fetch(snapshot, source, numbers, ids):
                 found.append(_kept(Location(table, file, row), kept, named))
-    return found
+    return _masked(snapshot.root, found)
+
+
+def _masked(root: Path, found: list[Kept]) -> list[Kept]:
+    """The records as whoever looks may see them."""
+    unreadable = any("unreadable" in kept.sealed for kept in found)
+    if not unreadable and not (root / "privacy.toml").exists():
+        return found
+    from forensics.lake.protect import shown
+
+    return [
+        kept._replace(
+            record=seen.record,
+            sealed=kept.sealed | seen.facts,
+            extra={name: value for name, value in kept.extra.items() if name in seen.record},
+        )
+        if (seen := shown(root, kept.location.table, kept.record, kept.sealed)) is not None
+        else kept
+        for kept in found
+    ]
 
 
 _Row = tuple[int, dict[str, Any], dict[str, str | None]]
 
 
-def _fetch(
-    connection: sql.Connection, source: str, numbers: list[int], ids: tuple[str, ...]
-) -> list[_Row]:
+def _fetch(snapshot: Snapshot, source: str, numbers: list[int], ids: tuple[str, ...]) -> list[_Row]:
     """Of each row its number, what the lake keeps with it, and its ids."""
+    connection = snapshot.connection
     where = f"WHERE file_row_number IN ({', '.join(map(str, numbers))})"
     names = [*_KEPT, *ids]
     columns = [*_KEPT.values(), *ids]
@@ -120,9 +142,16 @@ def _fetch(
     for number, *values in fetched:
         facts = dict(zip(names, values, strict=True))
         kept = {name: facts[name] for name in _KEPT}
+        if kept["raw"] is not None and kept["raw"].startswith(b"\0"):  # no record begins so
+            from forensics.lake.protect import opened
+
+            kept["raw"], unreadable = opened(snapshot.root, kept["raw"])
+            if unreadable is not None:
+                kept["unreadable"] = unreadable
         if kept["raw"] is None:
+            without = ", ".join(("file_row_number", *(_OURS if "unreadable" in kept else ())))
             ((text,),) = connection.execute(
-                f"SELECT to_json(all_)::VARCHAR FROM (SELECT * EXCLUDE (file_row_number) "
+                f"SELECT to_json(all_)::VARCHAR FROM (SELECT * EXCLUDE ({without}) "
                 f"FROM {source} WHERE file_row_number = {number}) AS all_"
             ).fetchall()
             kept |= {"raw": text.encode(), "reading": _AS_COLUMNS}
@@ -136,7 +165,7 @@ def _kept(location: Location, kept: dict[str, Any], named: dict[str, str | None]
     kept["ingested_at"] = from_micros(received) if received is not None else None
     record = _record(raw, Options.from_text(reading))
     verified = None
-    if salt and leaf:
+    if salt and leaf and "unreadable" not in kept:
         agree = all(str(record.get(name)) == value for name, value in named.items())
         verified = agree and leaf_hash(salt, raw) == leaf
     return Kept(

@@ -263,8 +263,13 @@ class Rates:
         return [(hits, decisions) for hits, decisions in found]
 
 
-def rates(reader: Reader, view: View) -> Iterator[Rates]:
+def rates(reader: Reader, view: View, spans: int = _SPANS) -> Iterator[Rates]:
     """The rates of a view's decisions, while they are counted.
+
+    Args:
+        reader: asked by this only.
+        view: whose decisions.
+        spans: how many stretches of time to count, at most.
 
     Raises:
         UsageError: when the view's condition cannot be used.
@@ -273,7 +278,7 @@ def rates(reader: Reader, view: View) -> Iterator[Rates]:
     view = replace(view, columns=(), order="occurred_at", descending=True)
     chunks = list(_chunks(reader, view))
     first_us, end_us = _bounds(view, chunks)
-    found = Rates(first_us, max(1, -(-(end_us - first_us) // _SPANS)), end_us)
+    found = Rates(first_us, max(1, -(-(end_us - first_us) // spans)), end_us)
     for chunk in chunks:
         source = reader.source(view, ["occurred_at", "outcome"], chunk.files)
         if source is not None:

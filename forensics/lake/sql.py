@@ -6,10 +6,17 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from forensics.errors import IntegrityError, ReplayError
+
+if TYPE_CHECKING:
+    import duckdb
+else:
+    try:  # the engine alone: its package's Python half takes a third of a look-up's time to load
+        import _duckdb as duckdb
+    except ImportError:
+        import duckdb
 
 Connection = duckdb.DuckDBPyConnection
 SqlError = duckdb.Error
@@ -19,7 +26,11 @@ ExpressionError = (duckdb.ConversionException, duckdb.BinderException, duckdb.Ou
 
 
 def connect(
-    folders: Iterable[Path] = (), *, threads: int | None = None, footers: bool = True
+    folders: Iterable[Path] = (),
+    *,
+    threads: int | None = None,
+    footers: bool = True,
+    whole: bool = True,
 ) -> Connection:
     """A DuckDB connection in memory that may read ``folders`` and can do nothing else outside.
 
@@ -31,6 +42,7 @@ def connect(
         threads: how many it uses; all cores where None.
         footers: keep the footers of files between questions: they need not be read again, and take
             3 MB of memory a file.
+        whole: whether it can do all that :func:`with_tables` says from the start.
     """
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
@@ -51,6 +63,13 @@ def connect(
         connection.execute(f"SET allowed_directories = {literal(allowed)}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+    return with_tables(connection) if whole else connection
+
+
+def with_tables(connection: Connection) -> Connection:
+    """``connection``, which can now make relations, and read and answer with Arrow tables."""
+    import duckdb  # noqa: F401  its Python half, which adds that to every connection
+
     return connection
 
 
@@ -111,9 +130,14 @@ def limited(connection: Connection, seconds: float, what: str = "The rule") -> I
 
 
 def query(name: str, **parts: str) -> str:
-    """The text of ``queries/<name>.sql`` with ``parts``, SQL themselves, put in for ``{names}``."""
+    """The text of ``queries/<name>.sql`` with ``parts``, SQL themselves, put in for ``{names}``.
+
+    Lines that are comments are left out: a part that one names would end it, at a line break in a
+    literal, and the rest of it be taken for SQL.
+    """
     text = (Path(__file__).parent / "queries" / f"{name}.sql").read_text(encoding="utf-8")
-    return text.format(**parts)
+    lines = (line for line in text.splitlines(keepends=True) if not line.startswith("--"))
+    return "".join(lines).format(**parts)
 
 
 def literal(value: str | int | float | Iterable[str]) -> str:

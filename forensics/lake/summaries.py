@@ -256,28 +256,27 @@ def _islands(uses: list[Usage]) -> list[Tenure]:
     Args:
         uses: of one component in one environment, by hour; of several files more than once.
     """
-    ended: list[Tenure] = []
-    open_: dict[tuple[str | None, str | None], Tenure] = {}
+    ended: list[list[Usage]] = []
+    open_: dict[tuple[str | None, str | None], list[Usage]] = {}
+    counts: dict[int, tuple[int, int]] = {}
     through = 0
-    for _, group in groupby(uses, key=lambda use: use.hour):
+    for hour, group in groupby(uses, key=lambda use: use.hour):
         within = list(group)
         earlier, through = through, through + sum(use.decisions for use in within)
+        counts[hour] = earlier, through
         here = {(use.version, use.digest) for use in within}
         ended += [open_.pop(version) for version in list(open_) if version not in here]
         for use in within:
-            before = open_.get((use.version, use.digest))
-            known = [at.known_us for at in (before, use) if at and at.known_us is not None]
-            open_[use.version, use.digest] = Tenure(
-                use.environment,
-                use.kind,
-                use.name,
-                use.version,
-                use.digest,
-                use.decisions + (before.decisions if before else 0),
-                min(before.first_us, use.first_us) if before else use.first_us,
-                max(before.last_us, use.last_us) if before else use.last_us,
-                min(known, default=None),
-                before.earlier if before else earlier,
-                through,
-            )
-    return ended + list(open_.values())
+            open_.setdefault((use.version, use.digest), []).append(use)
+    return [
+        Tenure(
+            *found[0][1:6],
+            sum(use.decisions for use in found),
+            min(use.first_us for use in found),
+            max(use.last_us for use in found),
+            min((use.known_us for use in found if use.known_us is not None), default=None),
+            counts[found[0].hour][0],
+            counts[found[-1].hour][1],
+        )
+        for found in (*ended, *open_.values())
+    ]

@@ -19,23 +19,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from forensics.integrity.file_note import FileNote
 from forensics.integrity.leaf import leaf_hash
-from forensics.lake import catalog, index, profile, sql, tables, usage
+from forensics.lake import catalog, index, profile, seal, sql, tables, usage
 from forensics.lake.catalog import Catalog, DataFile, Run, Table
 from forensics.lake.files import exclusive, sync
 from forensics.lake.keys import key_columns
 from forensics.lake.parquet import read_checked, write_table
+from forensics.lake.protect import protected, received
+from forensics.lake.seal import id_column
 from forensics.lake.snapshot import Snapshot, take
 
-#: The column that names a record of each kind of table, for finding it again.
-ID_COLUMN = {
-    "decisions": "decision_id",
-    "changes": "change_id",
-    "overrides": "override_id",
-    "outcomes": "decision_id",
-    "declarations": "declaration_id",
-    "lineage": "event_id",
-}
 #: Tables whose ids are made from what the record says: records of one id are one record, however
 #: their bytes were spaced and ordered.
 _BY_CONTENT = frozenset({"lineage"})
@@ -57,6 +51,9 @@ class Staged:
     index_run: Run | None
     profile: str | None
     usage: str | None
+    #: Its segments, ready to be sealed, and what the log is to say of the file itself.
+    segments: tuple[seal.Open, ...] = ()
+    note: FileNote | None = None
 
 
 def table_of(kind: str, point: str = "") -> str:
@@ -64,17 +61,12 @@ def table_of(kind: str, point: str = "") -> str:
     return f"{catalog.DECISIONS}/{point}" if kind == "decision" else catalog.TABLES[kind]
 
 
-def id_column(table: str) -> str:
-    """The column that names a record of ``table``."""
-    return ID_COLUMN[table.split("/", 1)[0]]
-
-
 def stage(snapshot: Snapshot, table: str, records: pa.Table) -> Staged:
     """Write ``records`` (contract columns plus the kept ones) as one file of ``table``.
 
     Records that the lake holds already, byte for byte, are left out and counted. ``segment`` and
-    ``leaf_index`` are filled in here: the file is one segment, its rows in time order are leaves
-    from 1, since leaf 0 is the segment's manifest.
+    ``leaf_index`` are filled in here: the file is one segment, or several if it is very large, and
+    its rows in time order are leaves from 1, since leaf 0 is a segment's manifest.
     """
     root = snapshot.root
     records = _in_time_order(records, tables.time_column(table))
@@ -85,25 +77,29 @@ def stage(snapshot: Snapshot, table: str, records: pa.Table) -> Staged:
     if new.num_rows == 0:
         empty = DataFile("", 0, 0, 0, 0)
         return Staged(table, empty, {}, compared, already, None, None, None)
-    segment = uuid.uuid4().hex
-    new = new.set_column(
-        new.schema.get_field_index("segment"),
-        "segment",
-        pa.repeat(pa.scalar(segment), new.num_rows),
-    ).set_column(
-        new.schema.get_field_index("leaf_index"),
-        "leaf_index",
-        pa.array(range(1, new.num_rows + 1), pa.int64()),
-    )
+    new = protected(root, table, _in_segments(new))
     folder = root / table
     folder.mkdir(parents=True, exist_ok=True)
     (root / "index").mkdir(exist_ok=True)  # derived, so it may have been removed
-    name = f"part-{segment}.parquet"
+    name = f"part-{uuid.uuid4().hex}.parquet"
     size = write_table(new, folder / name)
     sync(folder)
     file = data_file(new, table, name, size)
     run, summary, used = _derive(root / "index", table, name, new)
-    return Staged(table, file, features, compared, already, run, summary, used)
+    segments = seal.prepare_all(root, table, new)
+    note = seal.file_note(root, table, name, new.num_rows)
+    return Staged(table, file, features, compared, already, run, summary, used, segments, note)
+
+
+def _in_segments(records: pa.Table) -> pa.Table:
+    most = seal.SEGMENT_ROWS
+    sizes = [min(most, records.num_rows - at) for at in range(0, records.num_rows, most)]
+    segments = [pa.repeat(pa.scalar(uuid.uuid4().hex), size) for size in sizes]
+    leaves = [pa.array(range(1, size + 1), pa.int64()) for size in sizes]
+    for name, parts in (("segment", segments), ("leaf_index", leaves)):
+        column = pa.concat_arrays(parts)
+        records = records.set_column(records.schema.get_field_index(name), name, column)
+    return records
 
 
 def commit(root: Path, staged: Staged, restage: Callable[[Snapshot], Staged]) -> Staged:
@@ -122,11 +118,13 @@ def commit(root: Path, staged: Staged, restage: Callable[[Snapshot], Staged]) ->
         snapshot = take(root)
         known = refreshed(root, snapshot)
         if _outdated(snapshot, staged):
+            seal.discard(root, staged.segments)
             staged = restage(snapshot)
         if staged.file.rows == 0:
             return staged
         schema = pq.read_schema(root / staged.table / staged.file.name)
         tables.add_files(root, staged.table, schema, [staged.file])
+        seal.seal(root, staged.segments, [staged.note] if staged.note else [])
         state = known.tables.get(staged.table, Table(-1, ()))
         files = tuple(sorted((*state.files, staged.file), key=lambda f: (f.first_us, f.name)))
         version = tables.open_table(root, staged.table).version()
@@ -176,9 +174,10 @@ def sweep(folder: Path, kept: set[str], retired: set[str]) -> None:
 
 
 def refreshed(root: Path, snapshot: Snapshot, indexed: Mapping[str, Run] = {}) -> Catalog:
-    """The catalog with every live file indexed. The caller holds the lock.
+    """The catalog with every live file indexed, and sealed. The caller holds the lock.
 
-    Heals what a dead process or a foreign writer left: files that Delta has and no index covers.
+    Heals what a dead process or a foreign writer left: files that Delta has and no index covers,
+    and segments that the log does not have.
 
     Args:
         root: the lake.
@@ -186,6 +185,7 @@ def refreshed(root: Path, snapshot: Snapshot, indexed: Mapping[str, Run] = {}) -
         indexed: index runs that are made already, by ``table/file``.
     """
     (root / "index").mkdir(exist_ok=True)
+    seal.recover(root, snapshot)
     known = replace(snapshot.known, tables=dict(snapshot.tables))
     for location in sorted(snapshot.unindexed):
         table, name = location.rsplit("/", 1)
@@ -277,9 +277,16 @@ def present_rows(
     rows.update(
         row
         for row, salt, leaf in matches
-        if by_content or leaf_hash(salt, raws[row].as_py()) == leaf
+        if by_content or _is_same(salt, leaf, received(snapshot.root, raws[row].as_py()))
     )
     return rows
+
+
+def _is_same(salt: bytes | None, leaf: bytes | None, raw: bytes) -> bool:
+    """Whether ``raw`` is what was received under a leaf; so is all that comes after an erasure."""
+    if salt is None:
+        return leaf is not None
+    return leaf_hash(salt, raw) == leaf
 
 
 def _outdated(snapshot: Snapshot, staged: Staged) -> bool:

@@ -7,10 +7,10 @@ said to be inferred.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from forensics.errors import ForensicsError
 from forensics.lineage.declared import Declaration, DeclaredFeature, History
@@ -92,82 +92,125 @@ def origins(
     sources = {
         name: source for source in decision.feature_sources for name in source.get("features") or ()
     }
-    known: dict[tuple[str | None, ...], Origin] = {}
-    found: dict[str, Origin] = {}
+    places: dict[str, _Place] = {}
     for name in decision.feature_types:
         source, said = sources.get(name, {}), by_feature.get(name)
-        if not source and (said is None or not (said.dataset or said.job)):
-            continue
-        dataset = source.get("dataset") or (said.dataset if said else None)
-        job = source.get("job") or (said.job if said else None)
-        place = (dataset, job, source.get("run_id"), str(source.get("event_time")))
-        if place not in known:
-            known[place] = _origin(snapshot, decision, dataset, job, source)
+        if source or (said is not None and (said.dataset or said.job)):
+            places[name] = _Place(
+                source.get("dataset") or (said.dataset if said else None),
+                source.get("job") or (said.job if said else None),
+                source.get("run_id"),
+                source.get("status"),
+                source.get("event_time"),
+            )
+    known = _looked_up(snapshot, decision, list(dict.fromkeys(places.values())))
+    found = {}
+    for name, place in places.items():
+        said = by_feature.get(name)
         column = said.column if said and said.column else name
-        found[name] = replace(known[place], column=column if dataset else None)
+        found[name] = replace(known[place], column=column if place.dataset else None)
     return found | _with_history(snapshot, decision, by_feature, found)
 
 
-def _origin(
-    snapshot: Snapshot,
-    decision: Decision,
-    dataset: str | None,
-    job: str | None,
-    source: Mapping[str, Any],
-) -> Origin:
-    origin = Origin(
-        dataset=dataset,
-        status=source.get("status"),
-        event_time=source.get("event_time"),
-        job=job,
-        run_id=source.get("run_id"),
-    )
-    if not (origin.run_id or dataset):
-        return replace(origin, reason="neither run nor dataset were recorded or declared")
+class _Place(NamedTuple):
+    """What the record and the declaration say of where a feature came from."""
+
+    dataset: str | None
+    job: str | None
+    run_id: str | None
+    status: str | None
+    event_time: datetime | None
+
+
+def _looked_up(
+    snapshot: Snapshot, decision: Decision, places: Collection[_Place]
+) -> dict[_Place, Origin]:
+    """The origin of each place. What lineage says of them all is read together."""
+    found = {place: Origin(**place._asdict()) for place in places}
     if "lineage" not in snapshot.tables:
         reason = "no lineage events are in the lake"
-        evidence: Literal["recorded", "missing"] = "recorded" if origin.run_id else "missing"
-        return replace(origin, reason=reason, evidence=evidence)
+        return {place: _unknown(origin, reason) for place, origin in found.items()}
     from forensics.lineage import runs
 
-    run = None
-    if origin.run_id:
-        mine = runs.by_id(snapshot, origin.run_id, until=decision.occurred_at)
-        late = [] if mine else runs.by_id(snapshot, origin.run_id)
-        # One id may be that of several jobs' runs; the dataset tells which wrote this.
-        mine = [one for one in mine or late if dataset in _written(one)] or mine or late
-        mine = [one for one in mine if job == _job(one)] or mine
-        completed = [one for one in mine if one.state == "COMPLETE"] or mine
-        run = max(completed, key=lambda one: one.last_at, default=None)
-        origin = replace(
-            origin,
-            run=run,
-            evidence="recorded",
-            reason=None if run else "no lineage event of that run is in the lake",
-            doubt=_doubt(run, dataset, late=bool(late)) if run else None,
+    time = decision.occurred_at
+    named = runs.by_ids(snapshot, [one.run_id for one in places if one.run_id], until=time)
+    # A value is no older than the run that wrote it, whatever time it was true for.
+    unnamed = sorted({one.dataset for one in places if one.dataset and not one.run_id})
+    last = runs.writers_of(snapshot, [runs.Asked(dataset, time) for dataset in unnamed])
+    inferred = dict(zip(unnamed, last, strict=True))
+    for place, origin in found.items():
+        if place.run_id:
+            found[place] = _recorded(snapshot, origin, named[place.run_id])
+        elif place.dataset:
+            found[place] = _inferred(origin, inferred[place.dataset])
+        else:
+            found[place] = _unknown(origin)
+    return _with_tests(snapshot, found, time)
+
+
+def _unknown(origin: Origin, reason: str = "") -> Origin:
+    if not (origin.run_id or origin.dataset):
+        reason = "neither run nor dataset were recorded or declared"
+    return replace(origin, reason=reason, evidence="recorded" if origin.run_id else "missing")
+
+
+def _recorded(snapshot: Snapshot, origin: Origin, mine: list[Run]) -> Origin:
+    """The origin of features whose run the decision names; ``mine`` are those that bear its id."""
+    from forensics.lineage import runs
+
+    assert origin.run_id is not None
+    late = [] if mine else runs.by_id(snapshot, origin.run_id)
+    # One id may be that of several jobs' runs; the dataset tells which wrote this.
+    mine = [one for one in mine or late if origin.dataset in _written(one)] or mine or late
+    mine = [one for one in mine if origin.job == _job(one)] or mine
+    completed = [one for one in mine if one.state == "COMPLETE"] or mine
+    run = max(completed, key=lambda one: one.last_at, default=None)
+    return replace(
+        origin,
+        run=run,
+        evidence="recorded",
+        reason=None if run else "no lineage event of that run is in the lake",
+        doubt=_doubt(run, origin.dataset, late=bool(late)) if run else None,
+    )
+
+
+def _inferred(origin: Origin, last: list[Run]) -> Origin:
+    """The origin of features of which only the dataset is known; ``last`` wrote it last."""
+    run = last[0] if last else None
+    return replace(
+        origin,
+        run=run,
+        run_id=run.run_id if run else None,
+        job=_job(run) if run else origin.job,
+        evidence="inferred" if run else "missing",
+        reason="the last run that had written the dataset by then"
+        if run
+        else f"no run in the lake wrote {origin.dataset} before the decision",
+    )
+
+
+def _with_tests(
+    snapshot: Snapshot, found: Mapping[_Place, Origin], time: datetime
+) -> dict[_Place, Origin]:
+    """The origins with the run before theirs, and the tests of their datasets up to ``time``."""
+    from forensics.lineage import runs
+
+    spans: dict[_Place, runs.Span] = {}
+    for place, origin in found.items():
+        if origin.run is not None and origin.dataset is not None:
+            ended = origin.run.ended_at or origin.run.started_at
+            spans[place] = runs.Span(origin.dataset, ended, time)
+    asked = {span: runs.Asked(span.dataset, span.after, 2) for span in spans.values() if span.after}
+    earlier = dict(zip(asked, runs.writers_of(snapshot, list(asked.values())), strict=True))
+    different = list(dict.fromkeys(spans.values()))
+    tests = dict(zip(different, runs.tests_of(snapshot, different), strict=True))
+    result = dict(found)
+    for place, span in spans.items():
+        before = [one for one in earlier.get(span, ()) if one.run_id != found[place].run_id]
+        result[place] = replace(
+            found[place], previous=next(iter(before), None), tests=tuple(tests[span])
         )
-    else:
-        assert dataset is not None
-        # A value is no older than the run that wrote it, whatever time it was true for.
-        last = runs.writers(snapshot, dataset, before=decision.occurred_at)
-        run = last[0] if last else None
-        origin = replace(
-            origin,
-            run=run,
-            run_id=run.run_id if run else None,
-            job=_job(run) if run else job,
-            evidence="inferred" if run else "missing",
-            reason="the last run that had written the dataset by then"
-            if run
-            else f"no run in the lake wrote {dataset} before the decision",
-        )
-    if run is None or dataset is None:
-        return origin
-    ended = run.ended_at or run.started_at
-    before = runs.writers(snapshot, dataset, before=ended, limit=2) if ended else []
-    previous = next((one for one in before if one.run_id != run.run_id), None)
-    tests = runs.tests(snapshot, dataset, after=ended, before=decision.occurred_at)
-    return replace(origin, previous=previous, tests=tuple(tests))
+    return result
 
 
 def _doubt(run: Run, dataset: str | None, *, late: bool) -> str | None:

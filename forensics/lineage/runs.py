@@ -9,7 +9,7 @@ same events always give the same run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -148,20 +148,33 @@ def by_id(snapshot: Snapshot, run_id: str, *, until: datetime | None = None) -> 
     Raises:
         IntegrityError: when the received bytes of an event cannot be read, or the index misses it.
     """
-    found = [run for run in _with_ids(snapshot, run_id, until=until) if run.run_id == run_id]
+    return by_ids(snapshot, [run_id], until=until)[run_id]
+
+
+def by_ids(
+    snapshot: Snapshot, run_ids: Collection[str], *, until: datetime | None = None
+) -> dict[str, list[Run]]:
+    """:func:`by_id` for several ids, which are read together."""
+    found: dict[str, list[Run]] = {run_id: [] for run_id in run_ids}
     if not found:
-        _check_absent(snapshot, run_id, until)
+        return {}
+    for run in merged(_by(until, _with_ids(snapshot, found))):
+        if run.run_id in found:
+            found[run.run_id].append(run)
+    for run_id, runs in found.items():
+        if not runs:
+            _check_absent(snapshot, run_id, until)
     return found
 
 
-def _with_ids(snapshot: Snapshot, *run_ids: str, until: datetime | None = None) -> list[Run]:
-    """The runs that bear one of ``run_ids``, and perhaps some others, the earliest first."""
-    located = [place for place in snapshot.locate(*run_ids) if place.table == TABLE]
-    told = _told(snapshot, located)
-    if until is not None:
-        limit = to_micros(until)
-        told = [item for item in told if item.occurred_us <= limit]
-    return merged(told)
+def _with_ids(snapshot: Snapshot, run_ids: Collection[str]) -> list[Told]:
+    """The events of runs that bear one of ``run_ids``, and perhaps of some others."""
+    return _told(snapshot, [place for place in snapshot.locate(*run_ids) if place.table == TABLE])
+
+
+def _by(until: datetime | None, told: Iterable[Told]) -> list[Told]:
+    limit = None if until is None else to_micros(until)
+    return [item for item in told if limit is None or item.occurred_us <= limit]
 
 
 def _check_absent(snapshot: Snapshot, run_id: str, until: datetime | None) -> None:
@@ -191,6 +204,14 @@ def _missed(snapshot: Snapshot, run_id: str) -> IntegrityError:
     )
 
 
+class Asked(NamedTuple):
+    """Who wrote a dataset: so many runs that were complete before a time."""
+
+    dataset: str
+    before: datetime
+    limit: int = 1
+
+
 def writers(snapshot: Snapshot, dataset: str, *, before: datetime, limit: int = 1) -> list[Run]:
     """The last runs that had written a dataset and were complete before a time, newest first.
 
@@ -205,6 +226,31 @@ def writers(snapshot: Snapshot, dataset: str, *, before: datetime, limit: int = 
     Raises:
         IntegrityError: when the received bytes of an event cannot be read, or the index misses it.
     """
+    return writers_of(snapshot, [Asked(dataset, before, limit)])[0]
+
+
+def writers_of(snapshot: Snapshot, asked: Sequence[Asked]) -> list[list[Run]]:
+    """:func:`writers` for several questions, whose runs are read together."""
+    keys = [_last_writers(snapshot, *one) for one in asked]
+    ids = list(dict.fromkeys(run_id for found in keys for _, _, run_id in found))
+    told = _with_ids(snapshot, ids) if ids else []
+    answers = []
+    for one, found in zip(asked, keys, strict=True):
+        runs = {
+            (run.job_namespace, run.job_name, run.run_id): run
+            for run in (merged(_by(one.before, told)) if found else ())
+        }
+        for key in found:
+            if key not in runs:
+                raise _missed(snapshot, key[2])
+        answers.append([runs[key] for key in found])
+    return answers
+
+
+def _last_writers(
+    snapshot: Snapshot, dataset: str, before: datetime, limit: int
+) -> list[tuple[str, str, str]]:
+    """The job's namespace and name and the id of each of :func:`writers`."""
     paths = snapshot.paths(TABLE, last_us=to_micros(before))
     if not paths:
         return []
@@ -226,14 +272,15 @@ def writers(snapshot: Snapshot, dataset: str, *, before: datetime, limit: int = 
     """
     with sql.reading("The table of lineage events"):
         rows = snapshot.connection.execute(query).fetchall()
-    runs = {
-        (run.job_namespace, run.job_name, run.run_id): run
-        for run in _with_ids(snapshot, *dict.fromkeys(row[2] for row in rows), until=before)
-    }
-    for row in rows:
-        if row[:3] not in runs:
-            raise _missed(snapshot, row[2])
-    return [runs[row[:3]] for row in rows]
+    return [row[:3] for row in rows]
+
+
+class Span(NamedTuple):
+    """When a dataset was tested: from a time on, of all time where None, and before another."""
+
+    dataset: str
+    after: datetime | None
+    before: datetime
 
 
 def tests(
@@ -247,16 +294,33 @@ def tests(
         after: events from this time on count; all where None.
         before: events before this time count.
     """
-    paths = snapshot.paths(TABLE, None if after is None else to_micros(after), to_micros(before))
+    return tests_of(snapshot, [Span(dataset, after, before)])[0]
+
+
+def tests_of(snapshot: Snapshot, asked: Sequence[Span]) -> list[list[Test]]:
+    """:func:`tests` for several datasets."""
+    if not asked:
+        return []
+    starts = [one.after for one in asked if one.after is not None]
+    after = min(starts) if len(starts) == len(asked) else None
+    whole = Span("", after, max(one.before for one in asked))
+    paths = _paths(snapshot, whole)
+    if not paths:
+        return [[] for _ in asked]
+    each = " OR ".join(f"({_within(one)} AND {_tested(snapshot, one)})" for one in asked)
+    # Most datasets are never tested, and the nested columns take long to read.
+    with sql.reading("The table of lineage events"):
+        any_ = snapshot.connection.execute(
+            f"SELECT 1 FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
+            f"WHERE kind = 'run' AND {_within(whole)} AND ({each}) LIMIT 1"
+        ).fetchall()
+    return [_tests(snapshot, one) if any_ else [] for one in asked]
+
+
+def _tests(snapshot: Snapshot, asked: Span) -> list[Test]:
+    paths, names = _paths(snapshot, asked), sql.literal(sorted(names_of(snapshot, asked.dataset)))
     if not paths:
         return []
-    since = "" if after is None else f"AND occurred_at >= {_instant(after)}"
-    names = sql.literal(sorted(names_of(snapshot, dataset)))
-    events = f"""
-        FROM read_parquet({sql.literal(paths)}, union_by_name = true)
-        WHERE kind = 'run' AND occurred_at < {_instant(before)} {since}
-          AND list_has_any(tested, {names})
-    """
     query = f"""
         WITH told AS (
             SELECT job_namespace, job_name, run_id, epoch_us(occurred_at) AS us,
@@ -264,7 +328,8 @@ def tests(
                        list_concat(inputs, outputs),
                        lambda one: list_contains({names}, one.namespace || '/' || one.name)
                    )) AS said
-            {events}
+            FROM read_parquet({sql.literal(paths)}, union_by_name = true)
+            WHERE kind = 'run' AND {_within(asked)} AND {_tested(snapshot, asked)}
         ), each AS (
             SELECT * EXCLUDE (said), unnest(said.assertions) AS test FROM told
         )
@@ -276,11 +341,23 @@ def tests(
         ORDER BY last_us, job_namespace, job_name, run_id, test.column, test.assertion, test.name
     """
     with sql.reading("The table of lineage events"):
-        # Most datasets are never tested, and the nested columns take long to read.
-        any_ = snapshot.connection.execute(f"SELECT 1 {events} LIMIT 1").fetchall()
-        rows = snapshot.connection.execute(query).fetchall() if any_ else []
+        rows = snapshot.connection.execute(query).fetchall()
     results = [(*row[:-1], from_micros(row[-1])) for row in rows]
     return [Test(*result) for result in results]
+
+
+def _paths(snapshot: Snapshot, span: Span) -> list[str]:
+    after = None if span.after is None else to_micros(span.after)
+    return snapshot.paths(TABLE, after, to_micros(span.before))
+
+
+def _within(span: Span) -> str:
+    since = "" if span.after is None else f"occurred_at >= {_instant(span.after)} AND "
+    return f"{since}occurred_at < {_instant(span.before)}"
+
+
+def _tested(snapshot: Snapshot, span: Span) -> str:
+    return f"list_has_any(tested, {sql.literal(sorted(names_of(snapshot, span.dataset)))})"
 
 
 def _instant(time: datetime) -> str:

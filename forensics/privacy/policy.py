@@ -69,7 +69,7 @@ class Policy:
 
     def is_personal(self, point: str, path: str) -> bool:
         """Whether a field of a decision point's records is personal, or lies within one that is."""
-        return _matches(self.personal, point, path)
+        return matches(self.personal, point, path)
 
     def personal_at(self, point: str, paths: Iterable[str]) -> list[str]:
         """Those of ``paths`` that are personal."""
@@ -91,11 +91,11 @@ class Policy:
         if not self.is_personal(point, path):
             return True
         role = self.role_of(looker)
-        return role is not None and _matches(role.unmask, point, path)
+        return role is not None and matches(role.unmask, point, path)
 
 
-def _matches(patterns: Iterable[str], point: str, path: str) -> bool:
-    """Whether a pattern names ``path``, or something that it lies within."""
+def matches(patterns: Iterable[str], point: str, path: str) -> bool:
+    """Whether a pattern names ``path`` of a decision point, or something that it lies within."""
     parts = path.split(".")
     within = [".".join(parts[: at + 1]) for at in range(len(parts))]
     for pattern in patterns:

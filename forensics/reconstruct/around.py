@@ -137,11 +137,13 @@ class Around:
     Args:
         snapshot: the lake.
         decision: the decision, which must be in the lake.
+        kinds: whether :meth:`usual_kinds` will be asked: one reading then answers everything.
     """
 
-    def __init__(self, snapshot: Snapshot, decision: Decision) -> None:
+    def __init__(self, snapshot: Snapshot, decision: Decision, *, kinds: bool = False) -> None:
         self._snapshot = snapshot
         self._decision = decision
+        self._kinds = kinds
         self._at = to_micros(decision.occurred_at)
         self._runs: dict[tuple[str, int], Sequence[Run]] = {}
 
@@ -149,20 +151,20 @@ class Around:
         """Decisions of the same request and environment that used other versions, nearest first."""
         mine = _versions(self._decision)
         found = []
-        for row in sorted(self._near, key=lambda row: abs((row.first or 0) - self._at)):
+        for row in sorted(self._near, key=lambda row: abs(row.first - self._at)):
             if row.same_request and row.decision_id not in (None, self._decision.decision_id):
                 found += _differing(mine, row, str(row.decision_id))
         return found
 
     def other_replicas(self) -> list[Mate]:
         """Replicas that used other versions both before and after, within the same minute."""
-        mine, minute = _versions(self._decision), self._at // MINUTE_US
+        mine = _versions(self._decision)
         spans: dict[tuple[str, str, str | None, str], list[int]] = {}
         for row in self._near:
             if row.replica is None or row.replica == self._decision.other.get("replica"):
                 continue
             for part, called, version in row.versions:
-                if row.first // MINUTE_US == minute and version is not None:
+                if row.in_minute and version is not None:
                     key = (row.replica, part, called, version)
                     spans.setdefault(key, []).extend((row.first, row.last))
         found = []
@@ -196,17 +198,25 @@ class Around:
 
     def usual_kinds(self) -> list[str] | None:
         """Kinds of steps that such decisions of that day have; None where too few tell."""
-        for size in (SPAN_US, DAY_US):  # a day is read only where its ten minutes are not enough
-            first = self._at // size * size
-            query = usual_kinds(self._snapshot, self._decision.decision_point, first, first + size)
-            with sql.reading("A table of decisions"):
-                rows = self._snapshot.connection.execute(
-                    f"SELECT expected FROM ({query}) WHERE span = {self._at // SPAN_US} "
-                    f"AND env = {sql.literal(self._decision.environment)}"
-                ).fetchall()
-            if rows and rows[0][0] is not None:
-                return sorted(rows[0][0])
-        return None
+        near = self._near if self._kinds else self._read(kinds=True)
+        seen = [(set(row.kinds), row.decisions) for row in near if row.kinds is not None]
+        count = sum(decisions for _, decisions in seen)
+        if count >= COMPARABLE_MIN:
+            return sorted(
+                kind
+                for kind in set().union(*(kinds for kinds, _ in seen))
+                if kind is not None
+                and sum(n for kinds, n in seen if kind in kinds) >= USUAL_SHARE * count
+            )
+        # A day is read only where its ten minutes are not enough.
+        day = self._at // DAY_US * DAY_US
+        query = usual_kinds(self._snapshot, self._decision.decision_point, day, day + DAY_US)
+        with sql.reading("A table of decisions"):
+            rows = self._snapshot.connection.execute(
+                f"SELECT expected FROM ({query}) WHERE span = {self._at // SPAN_US} "
+                f"AND env = {sql.literal(self._decision.environment)}"
+            ).fetchall()
+        return sorted(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def runs_before(self, dataset: str, time: datetime) -> Sequence[Run]:
         """The runs that wrote a dataset before ``time``, newest first."""
@@ -238,25 +248,36 @@ class Around:
 
     @cached_property
     def _near(self) -> list[_Near]:
-        """Decisions of the request and the subject one by one, others of the minute by replica."""
-        minute = self._at // MINUTE_US * MINUTE_US
-        columns = "request_id, decision_id, replica, subject, occurred_at, environment, " + VERSIONS
+        return self._read(kinds=self._kinds)
+
+    def _read(self, *, kinds: bool) -> list[_Near]:
+        """Decisions of the request and the subject one by one, others of the minute by replica.
+
+        With ``kinds`` also those of the ten minutes, by the kinds of their steps.
+        """
+        columns = f"request_id, decision_id, replica, subject.id AS subject_id, {VERSIONS}"
+        listed, in_span = "NULL::VARCHAR[]", "false"
+        if kinds:
+            columns += ", coalesce(list_transform(steps, lambda s: s.kind), []) AS kinds, cache.hit"
+            listed = "CASE WHEN in_span THEN kinds END"
+            in_span = f"t // {SPAN_US} = {self._at // SPAN_US} AND NOT coalesce(hit, false)"
         near = self._between(self._at - REQUEST_US, self._at + REQUEST_US + 1, columns)
         subject = self._decision.subject.get("id")
         same_subject = (
-            f"(subject.id = {sql.literal(str(subject))} AND abs(t - {self._at}) <= {REPEAT_US})"
+            f"subject_id = {sql.literal(str(subject))} AND abs(t - {self._at}) <= {REPEAT_US}"
             if subject is not None
             else "false"
         )
         query = f"""
-            SELECT CASE WHEN request OR subject THEN decision_id END AS id, request, subject,
-                   replica, model_name, model_version, config_name, config_version,
-                   min(t), max(t)
-            FROM (SELECT * REPLACE (coalesce({same_subject}, false) AS subject),
-                         request_id = {sql.literal(self._decision.request_id)} AS request
+            SELECT CASE WHEN same_request OR same_subject THEN decision_id END, same_request,
+                   same_subject, in_minute, replica, model_name, model_version, config_name,
+                   config_version, {listed}, min(t), max(t), count(*)
+            FROM (SELECT *, request_id = {sql.literal(self._decision.request_id)} AS same_request,
+                         coalesce({same_subject}, false) AS same_subject, {in_span} AS in_span,
+                         t // {MINUTE_US} = {self._at // MINUTE_US} AS in_minute
                   FROM ({near}))
             WHERE env = {sql.literal(self._decision.environment)}
-              AND (request OR subject OR t // {MINUTE_US} = {minute // MINUTE_US})
+              AND (same_request OR same_subject OR in_minute OR in_span)
             GROUP BY ALL"""
         with sql.reading("A table of decisions"):
             rows = self._snapshot.connection.execute(query).fetchall()
@@ -264,16 +285,21 @@ class Around:
 
 
 class _Near(NamedTuple):
+    #: None where it stands for several, which are of neither the request nor the subject.
     decision_id: str | None
     same_request: bool
     same_subject: bool
+    in_minute: bool
     replica: str | None
     model_name: str | None
     model_version: str | None
     config_name: str | None
     config_version: str | None
+    #: Of those that are comparable: in the ten minutes, and not from a cache.
+    kinds: list[str | None] | None
     first: int
     last: int
+    decisions: int
 
     @property
     def versions(self) -> tuple[tuple[str, str | None, str | None], ...]:

@@ -13,12 +13,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from forensics.errors import NotFoundError, UsageError
-from forensics.lake import coverage, sql
+from forensics.lake import coverage
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.coverage import DAY_US, Hole
 from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.reconstruct.counts import Counted, by_day
+from forensics.replay import needs
 
 Class = Literal["none", "C0", "C1", "C2"]
 #: From the least to the most that can be said.
@@ -355,22 +356,23 @@ def audit(
 def _conditions(snapshot: Snapshot, point: str, window: tuple[int, int]) -> tuple[_Condition, ...]:
     """What a decision may lack, in the order in which a trace names it."""
     store = ArtifactStore(snapshot.root)
-    models, steps = (
-        sorted(digest for digest in named if not store.has(digest))
-        for named in coverage.digests(snapshot, point, *window)
-    )
-    lacks_model = f"model.digest IN ({', '.join(map(sql.literal, models))})" if models else "false"
-    in_steps = f"list_has_any(list_transform(steps, lambda s: s.digest), {sql.literal(steps)})"
+    without: dict[str, list[str]] = {}
+    for components in coverage.components(snapshot, point, *window):
+        for _, why in needs.lacking(components, store):
+            without.setdefault(why, []).append(str(components.key))
+
+    def lacks(why: str) -> str:
+        keys = ", ".join(without.get(why, ()))
+        return f"{coverage.COMPONENTS} IN ({keys})" if keys else "false"
+
     values = 'config."values"'
     calls = f"(execution.calls IS NULL OR execution.calls {_EMPTY_JSON})"
     partial = "coalesce(candidates_coverage, '') = 'partial'"
     full = "coalesce(candidates_coverage, '') = 'exhaustive'"
     return (
-        _Condition("model.digest", "which model file scored cannot be proven", "C0",
-                   "coalesce(model.digest, '') = ''"),
-        _Condition("model artifact", "the model cannot be run again", "C0", lacks_model),
-        _Condition("decision logic artifact", "the rules cannot be run again", "C0",
-                   in_steps if steps else "false"),
+        _Condition("model.digest", needs.NO_DIGEST, "C0", lacks(needs.NO_DIGEST)),
+        _Condition("model artifact", needs.NO_MODEL, "C0", lacks(needs.NO_MODEL)),
+        _Condition("decision logic artifact", needs.NO_RULES, "C0", lacks(needs.NO_RULES)),
         _Condition("features", "from what was decided is not known", "C0",
                    "no_features"),
         _Condition("score", "a replayed score has nothing to be compared with", "C0",

@@ -10,19 +10,20 @@ from __future__ import annotations
 from forensics.reconstruct.reconstruction import Completeness
 from forensics.records.decision import Decision
 from forensics.records.replay import Replay
+from forensics.replay.needs import Kept, lacking
 
 Gap = tuple[str, str]
 
 
-def completeness(decision: Decision, replay: Replay | None, has_artifact: bool) -> Completeness:
+def completeness(decision: Decision, replay: Replay | None, artifacts: Kept) -> Completeness:
     """The class that the evidence reaches.
 
     Args:
         decision: as recorded.
         replay: its replay, where it was run: what replay missed is missing.
-        has_artifact: whether the lake holds the model file that the record names.
+        artifacts: the lake's; where replay was not run, whether it holds what replay needs.
     """
-    for_c0 = _for_reproduction(decision, replay, has_artifact)
+    for_c0 = _for_reproduction(decision, replay, artifacts)
     for_c1 = _for_stricter_rules(decision)
     for_c2 = _for_looser_rules(decision)
     if for_c0:
@@ -33,15 +34,13 @@ def completeness(decision: Decision, replay: Replay | None, has_artifact: bool) 
 
 
 def _for_reproduction(
-    decision: Decision, replay: Replay | None, has_artifact: bool
+    decision: Decision, replay: Replay | None, artifacts: Kept
 ) -> tuple[Gap, ...]:
     gaps: list[Gap] = []
     if replay is not None:
         gaps += [(missing, "the decision cannot be run again") for missing in replay.missing]
-    elif not decision.model.get("digest"):
-        gaps.append(("model.digest", "which model file scored cannot be proven"))
-    elif not has_artifact:
-        gaps.append((f"artifact {decision.model['digest']}", "the model cannot be run again"))
+    else:
+        gaps += lacking(decision, artifacts)
     if not decision.features:
         gaps.append(("features", "from what was decided is not known"))
     if decision.score is None and not any(name == "score" for name, _ in gaps):

@@ -75,7 +75,7 @@ def diff(a: Decision, b: Decision, spreads: Mapping[str, float] | None = None) -
     """
     differences: list[Difference] = []
     same: dict[str, int] = {}
-    for section, left, right in _sections(a, b):
+    for section, left, right in sections(a, b):
         same[section] = 0
         for name in dict.fromkeys((*left, *right)):
             x, y = left.get(name), right.get(name)
@@ -89,14 +89,15 @@ def diff(a: Decision, b: Decision, spreads: Mapping[str, float] | None = None) -
             if section == "features":
                 distance = _distance(x, y, (spreads or {}).get(name))
             differences.append(Difference(section, name, x, y, known[0], known[1], distance))
-    order = [section for section, _, _ in _sections(a, b)]
+    order = [section for section, _, _ in sections(a, b)]
     differences.sort(key=lambda d: (order.index(d.section), -(d.distance or 0.0)))
     return Diff(a, b, tuple(differences), same)
 
 
-def _sections(
+def sections(
     a: Decision, b: Decision
 ) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """The facts that are compared, by section: those of ``a`` and those of ``b``, by name."""
     yield "outcome", _result(a), _result(b)
     yield "model", a.model, b.model
     yield "config", _config(a), _config(b)

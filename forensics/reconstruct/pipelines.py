@@ -26,9 +26,9 @@ def pipelines(
         time: when.
     """
     by_job: dict[str, list[JobRun]] = {}
-    for run in known.runs:
-        if run.ended_at <= time:
-            by_job.setdefault(run.job, []).append(run)
+    ended = (run.at(time) for run in known.runs)
+    for run in sorted(filter(None, ended), key=lambda run: (run.ended_at, run.run_id)):
+        by_job.setdefault(run.job, []).append(run)
     lasts = {run.job: run for run in last}
     for job, runs in by_job.items():
         yield _pipeline(known, job, runs, lasts.get(job), served.get(job, ()))

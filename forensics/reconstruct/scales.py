@@ -135,8 +135,6 @@ def run_jump(measures: Told, usual: Usual, earlier: Iterable[Told | None]) -> Me
     departs = _departs(measures, usual)
     if departs is None:
         return None
-    from statistics import median
-
     factor, value, at = departs
     others = []
     for entry in earlier:
@@ -146,9 +144,15 @@ def run_jump(measures: Told, usual: Usual, earlier: Iterable[Told | None]) -> Me
             others.append(said)
     if not others:
         return None
-    before = median(others)
+    before = _median(others)
     near = before and value / before / factor
     return Measured(factor, value, before) if near and 1 / 1.5 <= near <= 1.5 else None
+
+
+def _median(values: Sequence[float]) -> float:
+    """As :func:`statistics.median`, which takes longer to import than a trace can spare."""
+    ordered, middle = sorted(values), len(values) // 2
+    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def may_depart(measures: Told, usual: Usual) -> bool:

@@ -41,6 +41,8 @@ STATISTIC = (
 _DAY_US = 86_400_000_000
 _MINUTE_US = 60_000_000
 _CELLS = 8_192
+#: As many cells has a window of :data:`BINS` bins.
+CELLS = BINS * (_CELLS // BINS)
 #: Fewer places without a change do not tell what is usual.
 _PLACES = 20
 _ROUND_S = (
@@ -217,6 +219,30 @@ def timeline(
     )
 
 
+def moments(
+    cells: Sequence[Cell],
+    changes: Sequence[Change],
+    *,
+    origin_us: int,
+    width_us: int,
+    until_us: int,
+) -> tuple[Moment, ...]:
+    """What a window's changes moved, where it has been counted already.
+
+    The same as :func:`timeline` tells of it in :data:`BINS` bins, where it is cut into
+    :data:`CELLS` cells.
+
+    Args:
+        cells: the decisions, and those with the outcome.
+        changes: those in the window.
+        origin_us: when the window and its first cell begin.
+        width_us: how long a cell is.
+        until_us: when the window ends.
+    """
+    counts = _Counts(_Grid(origin_us, width_us, 1), cells, origin_us, until_us)
+    return tuple(_ranked(counts, changes))
+
+
 def _check_outcome(snapshot: Snapshot, point: str, outcome: str) -> None:
     """Raise UsageError unless some decision of ``point``, at any time, has ``outcome``."""
     first, last = _window(snapshot, point)
@@ -279,7 +305,7 @@ def _grid(start: int, end: int, bins: int | None, at_most: int) -> _Grid:
 class _Counts:
     """Decisions and hits of a window, of any stretch of its cells."""
 
-    def __init__(self, grid: _Grid, cells: list[Cell], start: int, end: int) -> None:
+    def __init__(self, grid: _Grid, cells: Sequence[Cell], start: int, end: int) -> None:
         self.grid, self.start, self.end = grid, start, end
         self.cells = -(-(end - grid.origin) // grid.cell)
         decisions, hits = [0] * self.cells, [0] * self.cells

@@ -11,10 +11,11 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forensics.errors import ForensicsError, IntegrityError, NotFoundError, UsageError
-from forensics.lake import read, summaries
+from forensics.lake import looks, read, sealed, summaries
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.read import Kept
 from forensics.lake.snapshot import Location, Snapshot, index_advice
@@ -34,6 +35,7 @@ from forensics.reconstruct.reconstruction import (
     Integrity,
     Reconstruction,
 )
+from forensics.reconstruct.redacted import erasure, redaction, said
 from forensics.records.decision import Decision
 from forensics.records.replay import Attribution, CounterfactualSearch, Replay
 
@@ -106,15 +108,24 @@ class _Question:
 
 
 def decisions(
-    snapshot: Snapshot, located: list[Location], identifier: str
+    snapshot: Snapshot, located: list[Location], identifier: str, *, look: bool = True
 ) -> list[tuple[Kept, Decision]]:
-    """The decisions among ``located`` that bear ``identifier``, oldest first."""
+    """The decisions among ``located`` that bear ``identifier``, oldest first.
+
+    That somebody looks at them is recorded, unless ``look`` says that nobody will.
+    """
     wanted = [location for location in located if location.table.startswith("decisions/")]
     found = []
     for kept in read.records(snapshot, wanted):
         decision = read.decision(kept, snapshot.tables[kept.location.table].features)
         if identifier in (decision.request_id, decision.decision_id, *kept.named):
             found.append((kept, decision))
+    if look and found:
+        looks.saw(
+            snapshot.root,
+            (decision.decision_id for _, decision in found),
+            unmasked={path for _, one in found for path in one.sealed.get("unmasked") or ()},
+        )
     return sorted(found, key=lambda item: (item[1].occurred_at, item[1].decision_id))
 
 
@@ -178,6 +189,8 @@ def _assemble(
         from forensics.replay.replay import replay_session
 
         verdict = replay_session(session, model_names=_model_names(before))
+        if decision.sealed.get("redacted"):
+            verdict = said(verdict, decision)
         attribution, reason = _attribution(session)
         search, no_search = _counterfactuals(session, asked.counterfactuals)
         what_if = _what_if(session) if not session.missing else None
@@ -194,9 +207,12 @@ def _assemble(
         declaration=declared,
         origins=came_from,
         replay=verdict,
-        around=Around(snapshot, decision),
+        around=Around(
+            snapshot,
+            decision,
+            kinds=not ((declared and declared.steps) or decision.cache.get("hit")),
+        ),
     )
-    digest = decision.model.get("digest")
     return Reconstruction(
         asked_for=asked.identifier,
         decision=decision,
@@ -208,9 +224,13 @@ def _assemble(
         attribution_reason=reason if attribution is None else None,
         counterfactuals=search.found if search is not None else (),
         changes=tuple(before),
-        findings=(*unreadable, *_contradictions(decision, came_from), *findings(case)),
-        completeness=completeness(decision, verdict, bool(digest and artifacts.has(digest))),
-        integrity=_integrity(kept),
+        findings=(
+            (gone,)
+            if (gone := erasure(snapshot, decision)) is not None
+            else (*unreadable, *_contradictions(decision, came_from), *findings(case))
+        ),
+        completeness=completeness(decision, verdict, artifacts),
+        integrity=_integrity(snapshot.root, kept),
         search=search,
         search_reason=no_search,
     )
@@ -250,15 +270,14 @@ _UNPROVEN = {
 }
 
 
-def _integrity(kept: Kept) -> Integrity:
-    sealed = kept.sealed
-    return Integrity(
-        sealed["segment"],
-        sealed["leaf_index"],
-        sealed["leaf"],
-        kept.verified,
-        _UNPROVEN[kept.verified],
-    )
+def _integrity(root: Path, kept: Kept) -> Integrity:
+    segment, index, leaf = (kept.sealed[name] for name in ("segment", "leaf_index", "leaf"))
+    verified, reason = kept.verified, _UNPROVEN[kept.verified]
+    if unreadable := kept.sealed.get("unreadable"):
+        reason = f"the received bytes cannot be read ({unreadable}); their leaf is in the log"
+    if verified and segment and sealed.is_listed(root, segment, index, leaf) is False:
+        verified, reason = False, "the leaf is not the one that was sealed in its place"
+    return Integrity(segment, index, leaf, verified, reason)
 
 
 def _declared(
@@ -311,8 +330,9 @@ def _features(
     found = []
     for name, type_ in decision.feature_types.items():
         if name not in decision.features:
-            reason = "the record does not have it"
-            found.append(Feature(name, None, type_, "missing", reason))
+            rule = redaction(decision, f"features.{name}")
+            reason = rule or "the record does not have it"
+            found.append(Feature(name, None, type_, "redacted" if rule else "missing", reason))
             continue
         origin = came_from.get(name)
         written = origin.event_time or origin.written_at if origin else None

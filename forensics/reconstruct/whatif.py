@@ -71,7 +71,7 @@ def what_if(
             types = snapshot.tables[kept.location.table].features
             change = change_of(snapshot, asked, types, session.values)
             answer = what_if_one(session, change, snapshot.connection, workers)
-        digest = decision.model.get("digest")
-        known = bool(digest and artifacts.has(digest))
-        answers.append(WhatIfOne(decision, answer, completeness(decision, answer.replay, known)))
+        answers.append(
+            WhatIfOne(decision, answer, completeness(decision, answer.replay, artifacts))
+        )
     return answers

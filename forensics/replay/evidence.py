@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -46,7 +46,15 @@ def json_value(value: Any) -> Any:
         return None
 
 
-def step_of(decision: Decision, kind: str) -> Mapping[str, Any]:
+class Stepped(Protocol):
+    """Anything with recorded steps."""
+
+    @property
+    def steps(self) -> Sequence[Mapping[str, Any]]:
+        """The steps in order."""
+
+
+def step_of(decision: Stepped, kind: str) -> Mapping[str, Any]:
     """The last recorded step of ``kind``, rather one that names its artifact; empty if none."""
     steps = [step for step in decision.steps if step.get("kind") == kind]
     with_digest = [step for step in steps if step.get("digest")]

@@ -13,6 +13,7 @@ from forensics.errors import ReplayError
 from forensics.lake.sql import Connection
 from forensics.records.decision import Decision
 from forensics.records.replay import Divergence, Replay, StepReplay, Verdict
+from forensics.records.score import contradiction
 from forensics.replay.evidence import (
     Artifacts,
     closeness,
@@ -75,11 +76,19 @@ def replay_session(
         _step_divergence(session, steps),
         _rules_divergence(session, rule),
     )
-    by_model = _model_divergence(session, score, near, model_names or {})
+    contradicts = contradiction(decision.score, decision.score_bytes, decision.score_dtype)
+    by_model = _model_divergence(session, score, near, model_names or {}, contradicts)
     first = next((found for found in (*divergences[:4], by_model, divergences[4]) if found), None)
     needs_score = session.logic is None or session.logic.logic.score is not None
     return Replay(
-        verdict=_verdict(decision, missing, near if needs_score else "exact", rule, divergences),
+        verdict=_verdict(
+            decision,
+            missing,
+            near if needs_score else "exact",
+            rule,
+            divergences,
+            contradictory=contradicts is not None,
+        ),
         recorded=_recorded(decision),
         replayed=_replayed(decision, score, rule),
         first_divergence=first,
@@ -96,11 +105,15 @@ def _verdict(
     near: str | None,
     rule: Rule | None,
     divergences: tuple[Divergence | None, ...],
+    *,
+    contradictory: bool,
 ) -> Verdict:
     if missing or rule is None or near is None:
         return "not_replayable"
     if rule.outcome != decision.outcome or any(divergences):
         return "diverged"
+    if contradictory:  # of two scores that differ, one at most was replayed
+        return "same_outcome"
     if near == "exact":
         return "bit_exact"
     return "within_ulp" if near == "ulp" else "same_outcome"
@@ -175,9 +188,14 @@ def _cached_outcome_divergence(session: ReplaySession, rule: Rule | None) -> Div
 
 
 def _model_divergence(
-    session: ReplaySession, score: float | None, near: str | None, names: Mapping[str, str]
+    session: ReplaySession,
+    score: float | None,
+    near: str | None,
+    names: Mapping[str, str],
+    contradicts: str | None,
 ) -> Divergence | None:
-    if score is None or near != "apart":
+    """A score that is not the recorded one, or a recorded one that contradicts itself."""
+    if contradicts is None and (score is None or near != "apart"):
         return None
     decision, model = session.decision, session.live
     scored = session.logic.logic.score if session.logic is not None else None
@@ -185,9 +203,11 @@ def _model_divergence(
     who = f"model {_model_name(model.digest, names, decision)}"
     if step_kind != "model":
         who = f"{step_kind} step {scored}, after {who},"
-    statement = f"{who} gives {score:.6g} on these inputs, recorded is {_recorded_score(decision)}"
+    given = "no score" if score is None else f"{score:.6g}"
+    recorded_is = contradicts or f"recorded is {_recorded_score(decision)}"
+    statement = f"{who} gives {given} on these inputs, {recorded_is}"
     recorded = _runtime_recorded(decision)
-    if recorded and recorded != model.runtime:
+    if near == "apart" and recorded and recorded != model.runtime:
         statement += f"; recorded under {recorded}, replayed under {model.runtime}"
     step = step_of(decision, "model").get("id") if step_kind == "model" else scored
     return Divergence(str(step or "model"), decision.score, score, statement)

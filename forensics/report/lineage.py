@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from forensics.lineage.nodes import Edge, Id, Kind, Lineage, Node
 from forensics.records.safe_text import safe_text
@@ -16,17 +16,24 @@ _NAME_MIN = 12
 Side = Literal["upstream", "downstream"]
 
 
+class Drawn(NamedTuple):
+    """A line, and the node that it names; None where it says more of the one above."""
+
+    line: Line
+    node: Id | None = None
+
+
 def screen(lineage: Lineage, width: int = 100) -> list[Line]:
     """The answer as lines of at most ``width`` characters (60 at least), each node once a side."""
     width = max(width, 60)
-    lines: list[Line] = list(_head(lineage, width))
+    lines: list[Line] = list(head(lineage, width))
     if lineage.direction == "connected":
-        lines += _tree(lineage, "downstream", "connected with", width)
+        lines += (drawn.line for drawn in tree(lineage, "downstream", "connected with", width))
     else:
         for side in ("upstream", "downstream"):
             if lineage.direction in (side, "both"):
-                lines += _tree(lineage, side, side, width)
-    lines += _parts(lineage, width)
+                lines += (drawn.line for drawn in tree(lineage, side, side, width))
+    lines += (drawn.line for drawn in parts(lineage, width))
     lines += _legend(lineage)
     for sentence in lineage.missing:
         lines.append([Span("missing   ", "bold"), span(sentence, "warn")])
@@ -84,7 +91,8 @@ _DOT_SHAPES: dict[Kind, str] = {
 }
 
 
-def _head(lineage: Lineage, width: int) -> Iterator[Line]:
+def head(lineage: Lineage, width: int) -> Iterator[Line]:
+    """What was asked for, and as of when."""
     facts = {node.id: node for node in lineage.nodes}
     for root in lineage.roots[:8]:
         yield _said(facts[root], width, [], "bold")
@@ -103,7 +111,8 @@ def _head(lineage: Lineage, width: int) -> Iterator[Line]:
         yield [span(" · ".join(times), "dim")]
 
 
-def _tree(lineage: Lineage, side: Side, title: str, width: int) -> Iterator[Line]:
+def tree(lineage: Lineage, side: Side, title: str, width: int) -> Iterator[Drawn]:
+    """One side as a tree, under a title that counts its nodes."""
     nodes = {node.id: node for node in lineage.nodes}
     reached = {node.id: getattr(node, side) for node in lineage.nodes}
     next_to: dict[Id, list[tuple[Id, Edge]]] = {}
@@ -122,14 +131,15 @@ def _tree(lineage: Lineage, side: Side, title: str, width: int) -> Iterator[Line
         if reached[node.id] is not None and node.id not in lineage.roots:
             counts[node.id.kind] = counts.get(node.id.kind, 0) + 1
     said = ", ".join(f"{n:,} {kind}{'s' if n != 1 else ''}" for kind, n in sorted(counts.items()))
-    yield []
-    yield [Span(title, "bold"), Span(f" · {said or 'nothing'}", "dim")]
+    yield Drawn([])
+    yield Drawn([Span(title, "bold"), Span(f" · {said or 'nothing'}", "dim")])
     drawn = _Drawing(lineage, nodes, next_to, _parents(lineage, reached, next_to), width)
     shown = len(drawn.shown)
     for number, line in enumerate(drawn.lines(), 1):
         if number > _LINES_MAX:
             rest = sum(distance is not None for distance in reached.values()) - shown
-            yield [Span(f"  … and {rest:,} more: --depth says how far, --json gives all", "warn")]
+            words = f"  … and {rest:,} more: --depth says how far, --json gives all"
+            yield Drawn([Span(words, "warn")])
             return
         shown = len(drawn.shown)
         yield line
@@ -174,13 +184,13 @@ class _Drawing:
         self._width = width
         self.shown: set[Id] = set(lineage.roots)
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[Drawn]:
         """The tree, one line a node; as deep as it is, so without recursion."""
         many = len(self._lineage.roots) > 1
         for root in self._lineage.roots:
             branches = self._branches(root)
             if many and branches:
-                yield [Span("  "), *_named(root, self._width - 2)]
+                yield Drawn([Span("  "), *_named(root, self._width - 2)], root)
             # Each entry is what is yet to draw below one node, and the margin for it.
             stack = [(root, iter(branches), "  ", frozenset([root]))]
             while stack:
@@ -193,23 +203,25 @@ class _Drawing:
                 corner, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
                 lead = Span(margin + corner, "dim")
                 if far in path:
-                    yield [lead, *_named(far, self._width - len(lead.text) - 9), _CYCLE]
+                    name = _named(far, self._width - len(lead.text) - 9)
+                    yield Drawn([lead, *name, _CYCLE], far)
                     continue
                 if self._parents.get(far) != near or far in self.shown:
                     mark = _ABOVE if far in self.shown else _BELOW
-                    yield [lead, *_named(far, self._width - len(lead.text) - 9), mark]
+                    name = _named(far, self._width - len(lead.text) - 9)
+                    yield Drawn([lead, *name, mark], far)
                     continue
                 self.shown.add(far)
                 node = self._nodes[far]
                 words = _edge_words(self._lineage, edge)
                 aside = words if edge.level == "column" else []
                 beside = [] if aside else words
-                yield [lead, *_said(node, self._width - len(lead.text), beside)]
+                yield Drawn([lead, *_said(node, self._width - len(lead.text), beside)], far)
                 for line in ([_parted(aside)] if aside else []) + list(_under(node)):
-                    yield [Span(f"{margin}{below}  ", "dim"), *line]
+                    yield Drawn([Span(f"{margin}{below}  ", "dim"), *line])
                 if node.beyond:
                     words_ = f"… {node.beyond:,} more beyond depth {self._lineage.depth}"
-                    yield [Span(f"{margin}{below}", "dim"), Span(words_, "dim")]
+                    yield Drawn([Span(f"{margin}{below}", "dim"), Span(words_, "dim")])
                 stack.append((far, iter(self._branches(far)), margin + below, path | {far}))
 
     def _branches(self, node: Id) -> list[tuple[tuple[Id, Edge], bool]]:
@@ -303,26 +315,26 @@ def _edge_words(lineage: Lineage, edge: Edge) -> list[Span]:
     return words
 
 
-def _parts(lineage: Lineage, width: int) -> Iterator[Line]:
+def parts(lineage: Lineage, width: int) -> Iterator[Drawn]:
     """Runs that are part of each other, beside what they read and wrote."""
-    parts = [edge for edge in lineage.edges if edge.level == "part"]
-    if not parts:
+    found = [edge for edge in lineage.edges if edge.level == "part"]
+    if not found:
         return
     nodes = {node.id: node for node in lineage.nodes}
-    yield []
-    yield [Span("parts", "bold"), Span(f" · {len(parts):,}", "dim")]
+    yield Drawn([])
+    yield Drawn([Span("parts", "bold"), Span(f" · {len(found):,}", "dim")])
     below: dict[Id, list[Id]] = {}
-    for edge in parts:
+    for edge in found:
         below.setdefault(edge.source, []).append(edge.target)
-    inner = {edge.target for edge in parts}
+    inner = {edge.target for edge in found}
     stack = [(top, 1) for top in sorted(below.keys() - inner, reverse=True)]
     drawn: set[Id] = set()
     while stack:
         node, depth = stack.pop()
         margin = "  " * depth
-        yield [Span(margin), *_said(nodes[node], width - len(margin), [])]
+        yield Drawn([Span(margin), *_said(nodes[node], width - len(margin), [])], node)
         for line in _under(nodes[node]):
-            yield [Span(f"{margin}  "), *line]
+            yield Drawn([Span(f"{margin}  "), *line])
         if node not in drawn:
             stack += [(part, depth + 1) for part in reversed(below.get(node, ()))]
         drawn.add(node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from itertools import groupby
 
@@ -20,22 +20,40 @@ _VALUES_SHOWN = 8
 _WIDE = 110
 
 
-def screen(state: State, width: int) -> list[Line]:
-    """What was in force, then pipelines, flags and controls, overrides, and what came before."""
-    sections = [list(_head(state))]
+#: Parts of a state that are marked.
+Marked = Collection[object]
+
+
+def screen(state: State, width: int, marked: Marked = (), *, headed: bool = True) -> list[Line]:
+    """What was in force, then pipelines, flags and controls, overrides, and what came before.
+
+    Args:
+        state: what to show.
+        width: columns there are.
+        marked: parts of the state that get a sign in the margin.
+        headed: with the time on top.
+    """
+    sections = [list(_head(state))] if headed else []
     for point, group in groupby(state.live, key=lambda live: live.decision_point):
-        sections.append(list(_point(state, point, list(group), width)))
+        sections.append(list(_point(state, point, list(group), width, marked)))
     sections += [
-        list(_pipelines(state, width)),
-        list(_controls(state)),
+        list(_pipelines(state, width, marked)),
+        list(_controls(state, marked)),
         list(_overrides(state)),
-        list(_changes(state, width)),
+        list(_changes(state, width, marked)),
     ]
     lines: list[Line] = []
     for section in sections:
         if section:
             lines += [[], *section] if lines else section
     return [fitted(line, width) for line in lines]
+
+
+def _margin(thing: object, marked: Marked, width: int) -> Span:
+    """What stands left of a line: a sign where it is marked."""
+    if any(thing is one for one in marked):
+        return Span("≠ ".rjust(width), "accent")
+    return Span(" " * width)
 
 
 def _head(state: State) -> Iterator[Line]:
@@ -45,7 +63,9 @@ def _head(state: State) -> Iterator[Line]:
     yield line
 
 
-def _point(state: State, point: str, lines: list[Live], width: int) -> Iterator[Line]:
+def _point(
+    state: State, point: str, lines: list[Live], width: int, marked: Marked
+) -> Iterator[Line]:
     """A decision point, its environments one after another; what they have in common once."""
     yield [span(point, "bold")]
     first: list[Live] = []
@@ -56,7 +76,7 @@ def _point(state: State, point: str, lines: list[Live], width: int) -> Iterator[
         same = len(here) - len(shown)
         yield [Span("  "), span(environment, "bold"), *_traffic(here, width)]
         if shown:
-            yield from _components(state, shown, width)
+            yield from _components(state, shown, width, marked)
         if same:
             yield [span(f"    {same} more as in {first[0].environment}", "dim")]
         first = first or here
@@ -95,7 +115,7 @@ def _span_s(live: Live) -> float:
     return (live.span[1] - live.span[0]).total_seconds() if live.span and live.share else -1.0
 
 
-def _components(state: State, shown: list[Live], width: int) -> Iterator[Line]:
+def _components(state: State, shown: list[Live], width: int, marked: Marked) -> Iterator[Line]:
     wide = width >= _WIDE
     places = [_place(live) for live in shown]
     head = ("what", "version", "since", "before", *(("digest",) if wide else ()), "announced by")
@@ -121,7 +141,7 @@ def _components(state: State, shown: list[Live], width: int) -> Iterator[Line]:
     lines = table(rows, width - 4)
     yield [Span("    "), *lines[0]]
     for live, line in zip(shown, lines[1:], strict=True):
-        yield [Span("    "), *line]
+        yield [_margin(live, marked, 4), *line]
         alone = places.count(_place(live)) == 1
         for text, warn in _notes(state, live, alone and _silent(live, shown)):
             for part in wrapped(span(text).text, width - 8):
@@ -173,7 +193,7 @@ def _notes(state: State, live: Live, silent: bool) -> Iterator[tuple[str, bool]]
         yield " · ".join(named[:_VALUES_SHOWN]) + rest, False
 
 
-def _pipelines(state: State, width: int) -> Iterator[Line]:
+def _pipelines(state: State, width: int, marked: Marked) -> Iterator[Line]:
     if not state.pipelines:
         return
     yield [Span("pipelines", "bold")]
@@ -194,7 +214,7 @@ def _pipelines(state: State, width: int) -> Iterator[Line]:
     lines = table(rows, width - 2)
     yield [Span("  "), *lines[0]]
     for pipeline, line in zip(state.pipelines, lines[1:], strict=True):
-        yield [Span("  "), *line]
+        yield [_margin(pipeline, marked, 2), *line]
         for text in _pipeline_notes(pipeline):
             for part in wrapped(span(text).text, width - 6):
                 yield [Span("      "), Span(part, "warn")]
@@ -215,7 +235,7 @@ def _pipeline_notes(pipeline: Pipeline) -> Iterator[str]:
         yield f"decisions were last served by run {', '.join(run[:8] for run in others)}"
 
 
-def _controls(state: State) -> Iterator[Line]:
+def _controls(state: State, marked: Marked) -> Iterator[Line]:
     if not state.controls:
         return
     yield [Span("flags and controls", "bold")]
@@ -224,7 +244,8 @@ def _controls(state: State) -> Iterator[Line]:
         by = f" · {change.authority or change.actor or 'by nobody named'}"
         where = f" · {change.environment}" if change.environment else ""
         yield [
-            span(f"  {change.kind} {change.component} "),
+            _margin(change, marked, 2),
+            span(f"{change.kind} {change.component} "),
             span(change.to_version or change.what or "set", "bold"),
             span(f" since {_minute(change.occurred_at)}{until}{by}{where}", "dim"),
         ]
@@ -248,16 +269,21 @@ def _overrides(state: State) -> Iterator[Line]:
         ]
 
 
-def _changes(state: State, width: int) -> Iterator[Line]:
+def _changes(state: State, width: int, marked: Marked) -> Iterator[Line]:
     if not state.changes:
         return
     yield [Span("changed before", "bold")]
     for change in state.changes[:_CHANGES_SHOWN]:
         age = age_words(state.time - change.true_from)
         where = f" · {change.environment}" if change.environment else ""
-        line: Line = [Span(f"  {age:>8}  ", "dim"), span(change.statement), span(where, "dim")]
         flagged = change.agreement in ("unseen", "unannounced")
-        yield fitted([*line[:1], span(line[1].text, "warn" if flagged else ""), line[2]], width)
+        line: Line = [
+            _margin(change, marked, 2),
+            Span(f"{age:>8}  ", "dim"),
+            span(change.statement, "warn" if flagged else ""),
+            span(where, "dim"),
+        ]
+        yield fitted(line, width)
         if change.agreement == "unseen" and change.confirmation:
             yield [span(f"            {change.confirmation}", "warn")]
 

@@ -82,7 +82,7 @@ def _lettered(timeline: Timeline) -> dict[datetime, str]:
 
 def _head(timeline: Timeline, width: int, signs: _Signs) -> Iterator[Line]:
     whole = timeline.whole
-    rate = f"{_percent(whole.rate)} of {whole.decisions:,} decisions" if whole.decisions else ""
+    rate = f"{percent(whole.rate)} of {whole.decisions:,} decisions" if whole.decisions else ""
     yield [
         span(timeline.decision_point, "bold"),
         Span(" · ", "dim"),
@@ -95,7 +95,7 @@ def _head(timeline: Timeline, width: int, signs: _Signs) -> Iterator[Line]:
     yield [
         span(
             f"{_time(timeline.since)} to {_time(timeline.until)} UTC · "
-            f"{len(timeline.bins)} bins of {_length(length)}",
+            f"{len(timeline.bins)} bins of {length_words(length)}",
             "dim",
         )
     ]
@@ -113,16 +113,16 @@ def _chart(
     room = max(width - MARGIN - 1, 10)
     bins = _merged(timeline.bins, room)
     wide = max(1, min(_COLUMNS_A_BIN, room // max(len(bins), 1)))
-    top = _top(bins)
+    top = ceiling(bins)
     for row in range(_ROWS, 0, -1):
-        label = _percent(top * row / _ROWS) if row in (_ROWS, _ROWS // 2) else ""
+        label = percent(top * row / _ROWS) if row in (_ROWS, _ROWS // 2) else ""
         columns = "".join(_part(item.rate, top, row, signs) * wide for item in bins)
         yield [Span(f"{label:>{MARGIN - 1}} ", "dim"), Span(columns.rstrip(), "accent")]
     axis = "".join((signs.axis if item.decisions else signs.nothing) * wide for item in bins)
     yield [Span(f"{'0%':>{MARGIN - 1}} ", "dim"), Span(axis, "dim")]
     most = max((item.decisions for item in bins), default=0)
     counts = "".join(_count(item.decisions, most, signs) * wide for item in bins)
-    short = _short(most)
+    short = short_count(most)
     yield [Span(f"{'n ' + short:>{MARGIN - 1}} ", "dim"), Span(counts.rstrip(), "dim")]
     yield from _markers(timeline, letters, bins, wide)
     yield _axis_times(timeline, len(bins) * wide)
@@ -145,7 +145,7 @@ def _merged(bins: Sequence[Stretch], room: int) -> list[Stretch]:
     ]
 
 
-def _top(bins: Sequence[Stretch]) -> float:
+def ceiling(bins: Sequence[Stretch]) -> float:
     """The chart's upper end: the largest rate, but not that of a bin of very few decisions."""
     counts = sorted(item.decisions for item in bins if item.decisions)
     least = counts[len(counts) // 2] / 10 if counts else 0
@@ -270,7 +270,7 @@ def _jump(moment: Moment, letter: str, width: int) -> Iterator[Line]:
     yield [
         Span(f"  {letter}  ", "bad"),
         span(f"{moment.at:%Y-%m-%d %H:%M:%S}  "),
-        span(f"{_rates(moment)}, {100 * moment.difference:+.1f} points", "bold"),
+        span(f"{rates_words(moment)}, {100 * moment.difference:+.1f} points", "bold"),
     ]
     for change in moment.changes:
         yield from _change(change, [Span("     ")], width)
@@ -278,7 +278,7 @@ def _jump(moment: Moment, letter: str, width: int) -> Iterator[Line]:
     facts = [f"95 % interval {low:+.1f} to {high:+.1f}", f"z {number_words(moment.z, 2)}"]
     if moment.usual is not None:
         facts.append(f"usually within {100 * moment.usual:.1f}")
-    lengths = [_length(side.end - side.start) for side in (before, after)]
+    lengths = [length_words(side.end - side.start) for side in (before, after)]
     facts.append(f"{lengths[0]} before, {lengths[1]} after")
     for part in wrapped(" · ".join(facts), width - 5):
         yield [Span(f"     {part}", "dim")]
@@ -286,7 +286,7 @@ def _jump(moment: Moment, letter: str, width: int) -> Iterator[Line]:
 
 def _quiet(moment: Moment, letter: str, width: int) -> Iterator[Line]:
     """A moment at which it did not, or nobody can tell."""
-    rates = _rates(moment) if moment.difference is not None else "too few to tell"
+    rates = rates_words(moment) if moment.difference is not None else "too few to tell"
     lead: Line = [
         Span(f"  {letter}  ", "warn"),
         span(f"{moment.at:%Y-%m-%d %H:%M}  "),
@@ -304,19 +304,28 @@ def _change(change: Change, lead: Line, width: int) -> Iterator[Line]:
         yield [span(f"     {change.confirmation}", "warn")]
 
 
-def _rates(moment: Moment) -> str:
-    return f"{_percent(moment.before.rate)} → {_percent(moment.after.rate)}"
+def rates_words(moment: Moment) -> str:
+    """The rates before and after a moment."""
+    return f"{percent(moment.before.rate)} → {percent(moment.after.rate)}"
 
 
-def _percent(rate: float | None) -> str:
+def percent(rate: float | None) -> str:
+    """A rate in percent, with as many digits as tell it from nothing."""
     if rate is None:
         return "no decisions"
-    percent = 100 * rate
-    digits = 0 if percent in (0, 100) or (percent >= 1 and percent == round(percent)) else 1
-    return f"{percent:.{digits}f}%" if percent >= 0.1 or percent == 0 else f"{percent:.2g}%"
+    hundredths = 100 * rate
+    digits = (
+        0 if hundredths in (0, 100) or (hundredths >= 1 and hundredths == round(hundredths)) else 1
+    )
+    return (
+        f"{hundredths:.{digits}f}%"
+        if hundredths >= 0.1 or hundredths == 0
+        else f"{hundredths:.2g}%"
+    )
 
 
-def _short(count: int) -> str:
+def short_count(count: int) -> str:
+    """A count in at most four characters up to ten thousand million: ``12k``."""
     for size, unit in ((1_000_000, "M"), (1_000, "k")):
         if count >= 10 * size:
             return f"{count // size}{unit}"
@@ -327,7 +336,7 @@ def _time(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}" if time.second else f"{time:%Y-%m-%d %H:%M}"
 
 
-def _length(length: timedelta) -> str:
+def length_words(length: timedelta) -> str:
     """A length of time in at most two units: ``3 h 23 min``."""
     seconds = length.total_seconds()
     if seconds < 1:

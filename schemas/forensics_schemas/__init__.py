@@ -7,7 +7,10 @@ import json
 from importlib.resources import files
 from typing import Any
 
-KINDS = ("decision", "change", "override", "outcome", "declaration", "access", "reconstruction")
+KINDS = (
+    "decision", "change", "override", "outcome", "declaration", "access", "hold", "erasure",
+    "reconstruction",
+)  # fmt: skip
 
 
 def json_schema(kind: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ VERSIONS = {
     "outcome": "1-0-0",
     "declaration": "1-0-0",
     "access": "1-0-0",
+    "hold": "1-0-0",
+    "erasure": "1-0-0",
     "reconstruction": "1-0-0",
 }
 
@@ -399,7 +401,7 @@ ACCESS = pa.schema(
         _text("role", "In what role."),
         _text("how", "By what: trace, find, tui, report, and so on.", required=True),
         _text("decision_point", "The decision point, where one was asked about.", rule=_POINT),
-        _texts("decision_ids", "The decisions that were shown, the first ones where they are many."),
+        _texts("decision_ids", "The decisions that were shown; of many the first ones."),
         _integer("decisions", "How many decisions were shown."),
         _time("shown_from", "When the first of many decisions that were shown was made."),
         _time("shown_to", "When the last of them was made."),
@@ -408,6 +410,35 @@ ACCESS = pa.schema(
         _text("case", "The case that it was for."),
         _text("reason", "Why."),
         _text("host", "On which machine."),
+        _time("recorded_at", "When we knew."),
+    ]
+)
+
+HOLD = pa.schema(
+    [
+        _text("hold_id", "Unique name of the hold.", required=True, rule=_ID),
+        _time("occurred_at", "From when on it holds.", required=True),
+        _text("subject", "Token of the person whose records may not be erased.", required=True),
+        _text("order", "The order or case that it rests on.", required=True),
+        _text("actor", "Who set it.", required=True),
+        _text("reason", "Why."),
+        _time("expires_at", "Until when; until it is released where absent."),
+        _text("releases", "The hold that this one ends.", rule=_ID),
+        _time("recorded_at", "When we knew."),
+    ]
+)
+
+ERASURE = pa.schema(
+    [
+        _text("erasure_id", "Unique name of the erasure.", required=True, rule=_ID),
+        _time("occurred_at", "When it was carried out.", required=True),
+        _text("subject", "Token of the person whose records were erased.", required=True),
+        _text("order", "The order or request that it rests on.", required=True),
+        _text("actor", "Who carried it out.", required=True),
+        _text("reason", "Why."),
+        _integer("decisions", "How many decisions about the person the lake held."),
+        _integer("records", "How many records of other kinds belonged to them."),
+        _text("leaves", "SHA-256 over the leaves of all these records, sorted."),
         _time("recorded_at", "When we knew."),
     ]
 )
@@ -834,6 +865,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "outcome": OUTCOME,
     "declaration": DECLARATION,
     "access": ACCESS,
+    "hold": HOLD,
+    "erasure": ERASURE,
     "lineage": LINEAGE,
     "reconstruction": RECONSTRUCTION,
 }

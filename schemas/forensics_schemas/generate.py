@@ -32,6 +32,8 @@ TITLES = {
     "outcome": "What turned out to be true about one decision, arriving later.",
     "declaration": "What a decision point's features are and come from, and what it must do.",
     "access": "That somebody looked at decisions: who, what, for which case and why.",
+    "hold": "That a person's records may not be erased, and on what order.",
+    "erasure": "That a person's records were erased, and on what order.",
     "reconstruction": "Everything known about one decision; each fact says how it is known.",
 }
 DEFINITIONS: dict[str, Json] = {

@@ -6,7 +6,9 @@ import pyarrow as pa
 
 from forensics_schemas.arrow import SCHEMAS
 
-_INPUTS = ("decision", "change", "override", "outcome", "declaration", "access")
+_INPUTS = (
+    "decision", "change", "override", "outcome", "declaration", "access", "hold", "erasure",
+)  # fmt: skip
 
 
 def known_fields() -> list[str]:

@@ -10,7 +10,9 @@ from forensics.ingest.interface import Options, Parsed
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 #: What a reconstruction is made from; nobody ingests one.
-INPUTS = ("decision", "change", "override", "outcome", "declaration", "access")
+INPUTS = (
+    "decision", "change", "override", "outcome", "declaration", "access", "hold", "erasure",
+)  # fmt: skip
 #: Where ingest is kinder than the contract, since an imperfect log is better than none.
 KINDER = {
     "decision-feature-as-object": "kept as JSON text",

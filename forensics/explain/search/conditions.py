@@ -50,7 +50,7 @@ OPERATIONS = frozenset(
     operation
     for line in (
         "and or not = <> < <= > >= isnull distinct coalesce nullif case",
-        "+ - * / negative abs least greatest floor ceil round whole exp ln log2 log10 sqrt",
+        "+ - * / negative abs least greatest floor ceil round whole single exp ln log2 log10 sqrt",
     )
     for operation in line.split()
 )
@@ -254,7 +254,12 @@ class _Reader:
         if node.get("try_cast") or kind.get("children"):
             return None
         if name == "double":
-            return Call("+", (self.read(node["child"]), Constant(0.0)))
+            child = self.read(node["child"])
+            if isinstance(child, Constant) and isinstance(child.value, float):
+                return child
+            return Call("+", (child, Constant(0.0)))
+        if name in ("float", "real"):
+            return Call("single", (self.read(node["child"]),))
         if name in ("boolean", "bool"):
             return Call("<>", (self.read(node["child"]), Constant(0.0)))
         if name in _WHOLE:
@@ -276,4 +281,9 @@ class _Reader:
         operation = _FUNCTIONS.get((name, len(arguments)))
         if operation == "round" and len(arguments) == 2 and not _plain(arguments[1]):
             return None
-        return None if operation is None else Call(operation, arguments)
+        if operation is None:
+            return None
+        known = arguments[0].value if isinstance(arguments[0], Constant) else None
+        if operation == "negative" and isinstance(known, float):
+            return Constant(-known)
+        return Call(operation, arguments)

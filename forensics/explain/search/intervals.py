@@ -16,6 +16,8 @@ import numpy as np
 _YES, _NO = np.asarray(True), np.asarray(False)
 #: Arithmetic here and in the real decision may differ in the last digits.
 _SLACK = 1e-12
+#: Likewise of a float32: half of its last digit's worth, and a little more.
+_SINGLE_SLACK = 6.1e-8
 
 
 class Number(NamedTuple):
@@ -137,7 +139,35 @@ def arithmetic(operation: str, a: Number, b: Number) -> Number:
     if whole:
         exact = (np.rint(low) == low) & (np.rint(high) == high) & (slack < 1.0)
         slack = np.where(exact, 0.0, slack)
-    return Number(low - slack, high + slack, a.null | b.null, a.value & b.value)
+    # Rounding does not change signs.
+    low, high = (
+        np.where(low >= 0, np.maximum(low - slack, 0.0), low - slack),
+        np.where(high <= 0, np.minimum(high + slack, 0.0), high + slack),
+    )
+    if operation in ("+", "-"):
+        low, high = _kept_order(a, b if operation == "+" else function("negative", b), low, high)
+    return Number(low, high, a.null | b.null, a.value & b.value)
+
+
+def _kept_order(a: Number, b: Number, low: Any, high: Any) -> tuple[Any, Any]:
+    """The ends of a sum, given that rounding keeps order: x + y is at least x where y is 0 or more.
+
+    So a straight line that begins at a threshold does not fall below it.
+    """
+    for x, y in ((a, b), (b, a)):
+        low = np.where(y.low >= 0, np.maximum(low, x.low), low)
+        high = np.where(y.high <= 0, np.minimum(high, x.high), high)
+    return low, high
+
+
+def about_single(a: Number) -> Number:
+    """A number that may have been rounded to float32 on its way."""
+    low, high = (_SINGLE_SLACK * abs(np.asarray(end)) for end in (a.low, a.high))
+    return Number(
+        a.low - np.where(np.isfinite(low), low, 0.0),
+        a.high + np.where(np.isfinite(high), high, 0.0),
+        a.null, a.value,
+    )  # fmt: skip
 
 
 def _products(a: Number, b: Number) -> tuple[Any, Any]:
@@ -163,6 +193,9 @@ def function(operation: str, a: Number, places: float = 0.0) -> Number:
         if operation in ("floor", "ceil"):
             rounded = getattr(np, operation)
             return Number(rounded(a.low), rounded(a.high), a.null, a.value)
+        if operation == "single":
+            low, high = np.asarray(a.low, np.float32), np.asarray(a.high, np.float32)
+            return Number(np.float64(low), np.float64(high), a.null, a.value)
         if operation in ("round", "whole"):
             unit = 10.0**-places
             low = np.floor(a.low / unit + 0.5 - 1e-9) * unit

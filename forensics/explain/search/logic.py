@@ -17,6 +17,7 @@ from forensics.explain.search import intervals as iv
 from forensics.explain.search.arrays import Flags, Floats, Ints
 from forensics.explain.search.axes import Axis
 from forensics.explain.search.conditions import (
+    Call,
     Constant,
     Expression,
     Name,
@@ -39,6 +40,7 @@ from forensics.explain.search.scenes import (
     score_value,
     unknown_truth,
 )
+from forensics.explain.search.turns import ScoreAtom
 
 _NONE: frozenset[int] = frozenset()
 
@@ -66,8 +68,9 @@ class Judge:
         self._scores = {model.score: at for at, model in enumerate(problem.models)}
         self._values = problem.values
         self.atoms: list[Atom] = []
-        #: Conditions that depend on one score alone.
-        self.score_atoms: list[Part] = []
+        #: Conditions that depend on one score alone, and are part of no other such one.
+        self.score_atoms: list[ScoreAtom] = []
+        self._of_score: dict[Run, ScoreAtom] = {}
         # With the expression, since its id is only its own while it lives.
         self._compiled: dict[int, tuple[Expression, Part]] = {}
         known: dict[str, Expression] = {}
@@ -77,18 +80,20 @@ class Judge:
         for name, expression in problem.logic.steps:
             known[name] = replace(expression, known)
         self.derived = {name: self._compile(each) for name, each in derived.items()}
+        self._asked: list[tuple[Expression, Part]] = []
         self._rules = [
             (None if when is None else self._truth(replace(when, known)), outcome)
             for when, outcome in problem.logic.rules
         ]
         self._wanted = frozenset(wanted)
         self._constraints = [self._truth(replace(each, derived)) for each in problem.constraints]
+        self._asked += [(each, self._compile(each)) for each in derived.values()]
         every = [part for part, _ in self._rules if part is not None]
         every += [*self._constraints, *self.derived.values()]
         #: Levers whose every value matters, not only on which side of a boundary it is.
         self.loose = _NONE.union(*(part.loose for part in every))
-        #: How many parts the conditions have.
-        self.size = len(self._compiled)
+        #: How many parts the conditions have, those apart that are looked up.
+        self.size = self._follow_down()
         #: Scores that the logic uses.
         self.scores = _NONE.union(*(part.scores for part in every))
 
@@ -136,15 +141,29 @@ class Judge:
         empty = np.zeros((len(low), 0))
         return iv.as_number(self.derived[name].run(Scene(Box(low, high, empty, empty), self.axes)))
 
-    def score_truth(self, part: Part, low: Floats, high: Floats) -> Truth:
-        """What a condition on one score alone may be over ranges of that score."""
-        (score,) = part.scores
-        shape = (len(low), len(self._scores))
-        scores_low, scores_high = np.zeros(shape), np.zeros(shape)
-        scores_low[:, score], scores_high[:, score] = low, high
-        none = np.zeros((len(low), len(self.axes)), np.int32)
-        truth: Truth = part.run(Scene(Box(none, none, scores_low, scores_high), self.axes))
-        return truth
+    def follow_scores(self, low: Floats, high: Floats) -> int:
+        """Works out where along the scores the conditions on one alone turn.
+
+        Args:
+            low: the least that each score can be.
+            high: the most.
+
+        Returns:
+            how many ranges of scores had to be asked about, times the parts of what was asked.
+        """
+        asked = 0
+        for atom in self.score_atoms:
+            score = atom.score
+
+            def ask(below: Floats, above: Floats, atom: ScoreAtom = atom) -> Truth:
+                shape = (len(below), len(self._scores))
+                ends = np.zeros(shape), np.zeros(shape)
+                ends[0][:, atom.score], ends[1][:, atom.score] = below, above
+                none = np.zeros((len(below), len(self.axes)), np.int32)
+                return atom.run(Scene(Box(none, none, *ends), self.axes))
+
+            asked += atom.size * atom.settle(float(low[score]), float(high[score]), ask)
+        return asked
 
     def settle(self, axes: Sequence[Axis], chosen: Sequence[Ints | None]) -> None:
         """Goes over to axes of which some positions were kept; None keeps all."""
@@ -156,10 +175,28 @@ class Judge:
 
     def _truth(self, expression: Expression) -> Part:
         part = self._compile(expression)
-        if part.truth:
-            return part
-        turned = part._replace(run=lambda scene: iv.as_truth(part.run(scene)), truth=True)
-        return self._sharpened(turned)
+        if not part.truth:
+            number = part
+            turned = number._replace(run=lambda scene: iv.as_truth(number.run(scene)), truth=True)
+            part = self._sharpened(turned)
+        self._asked.append((expression, part))
+        return part
+
+    def _follow_down(self) -> int:
+        """Finds the conditions on one score that are part of no other; how many parts there are."""
+        left, seen = list(self._asked), set[int]()
+        while left:
+            expression, part = left.pop()
+            if id(expression) in seen:
+                continue
+            seen.add(id(expression))
+            atom = self._of_score.get(part.run)
+            if atom is not None:
+                atom.size = len({id(node) for node in walk(expression)})
+                self.score_atoms.append(atom)
+            elif isinstance(expression, Call):
+                left += [(each, self._compile(each)) for each in expression.arguments]
+        return len(seen)
 
     def _compile(self, expression: Expression) -> Part:
         if id(expression) not in self._compiled:
@@ -179,7 +216,10 @@ class Judge:
         if len(part.levers) == 1 and not part.scores:
             return self._tabled(part)
         if len(part.scores) == 1 and not part.levers:
-            self.score_atoms.append(part)
+            (score,) = part.scores
+            atom = ScoreAtom(score, part.run)
+            part = part._replace(run=once(atom.run))
+            self._of_score[part.run] = atom
         return part
 
     def _tabled(self, part: Part) -> Part:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from forensics.explain.search import intervals as iv
-from forensics.explain.search.conditions import Call, Constant
+from forensics.explain.search.conditions import Call, Constant, Expression
 from forensics.explain.search.intervals import Number, Truth
 from forensics.explain.search.scenes import Part, Run, Scene, unknown_truth
 
 _COMPARISONS = ("=", "<>", "<", "<=", ">", ">=", "distinct")
 _FUNCTIONS = frozenset(
-    ["negative", "abs", "floor", "ceil", "round", "whole", "exp", "ln", "log2", "log10", "sqrt"]
-)
+    ["negative", "abs", "floor", "ceil", "round", "whole", "single", "exp", "ln", "log2", "log10",
+     "sqrt"]
+)  # fmt: skip
 
 
 def operation(node: Call, parts: Sequence[Part]) -> tuple[Run, bool, bool]:
@@ -30,11 +31,18 @@ def operation(node: Call, parts: Sequence[Part]) -> tuple[Run, bool, bool]:
         return lambda s: _is_null(parts[0].run(s)), False, True
     if name in _COMPARISONS:
         a, b = parts
+        singles = [is_single(argument) for argument in node.arguments]
         if a.text != b.text and not (a.nothing or b.nothing):
             return unknown_truth, False, True
 
         def compared(scene: Scene) -> Truth:
-            return iv.compare(name, iv.as_number(a.run(scene)), iv.as_number(b.run(scene)))
+            left, right = iv.as_number(a.run(scene)), iv.as_number(b.run(scene))
+            # A literal beside a float32 is taken for one, and a value of another type is not.
+            if singles[0] and isinstance(node.arguments[1], Constant):
+                right = iv.about_single(right)
+            if singles[1] and isinstance(node.arguments[0], Constant):
+                left = iv.about_single(left)
+            return iv.compare(name, left, right)
 
         return compared, False, True
     if name == "case":
@@ -55,7 +63,29 @@ def operation(node: Call, parts: Sequence[Part]) -> tuple[Run, bool, bool]:
         if not isinstance(digits, float):
             return lambda s: iv.UNKNOWN_NUMBER, False, False
         return lambda s: iv.function(name, iv.as_number(parts[0].run(s)), digits), False, False
+    if _in_single(node):
+        return lambda s: iv.about_single(iv.arithmetic(name, *_numbers(parts, s))), False, False
     return lambda s: iv.arithmetic(name, *_numbers(parts, s)), False, False
+
+
+def is_single(node: Expression) -> bool:
+    """Whether an expression may give a float32, with which SQL calculates as such."""
+    if not isinstance(node, Call) or node.operation in _COMPARISONS:
+        return False
+    if node.operation == "single":
+        return True
+    if node.operation == "case":
+        return any(map(is_single, (*node.arguments[1::2], node.arguments[-1])))
+    return not _is_double(node) and any(map(is_single, node.arguments))
+
+
+def _in_single(node: Call) -> bool:
+    return not _is_double(node) and any(map(is_single, node.arguments))
+
+
+def _is_double(node: Call) -> bool:
+    """Whether this is how a cast to DOUBLE is written."""
+    return node.operation == "+" and node.arguments[-1] == Constant(0.0)
 
 
 def _numbers(parts: Sequence[Part], scene: Scene) -> list[Number]:
@@ -75,16 +105,23 @@ def _case(parts: Sequence[Part]) -> tuple[Run, bool, bool]:
         return lambda s: iv.UNKNOWN_NUMBER, True, False
 
     def run(scene: Scene) -> Any:
+        reached: list[tuple[Truth, Part]] = []
+        last = values[-1]
+        for condition, value in zip(conditions, values[:-1], strict=True):
+            holds = iv.as_truth(condition.run(scene))
+            if not np.any(holds.false | holds.null):  # whatever comes after has no part
+                last = value
+                break
+            if np.any(holds.true):
+                reached.append((holds, value))
         if truth:
-            decided: Truth = values[-1].run(scene)
-            for condition, value in zip(conditions[::-1], values[-2::-1], strict=True):
-                holds = iv.as_truth(condition.run(scene))
+            decided: Truth = last.run(scene)
+            for holds, value in reached[::-1]:
                 decided = iv.either_truth(holds, value.run(scene), decided)
             return decided
-        found = iv.as_number(values[-1].run(scene))
-        for condition, value in zip(conditions[::-1], values[-2::-1], strict=True):
-            chosen = iv.as_number(value.run(scene))
-            found = iv.either(iv.as_truth(condition.run(scene)), chosen, found)
+        found = iv.as_number(last.run(scene))
+        for holds, value in reached[::-1]:
+            found = iv.either(holds, iv.as_number(value.run(scene)), found)
         return found
 
     return run, text, truth

@@ -16,15 +16,10 @@ import numpy as np
 from forensics.explain.search.arrays import Flags, Floats
 from forensics.explain.search.logic import Judge
 from forensics.explain.search.problem import Model
-from forensics.explain.search.scenes import Box, Part
+from forensics.explain.search.scenes import Box
+from forensics.explain.search.turns import SCORE_MARGIN, leeway
 
-#: A flip must hold when the score is off by this much, relative to 1 or its own size.
-SCORE_MARGIN = 1e-6
 _BANDS_MAX = 512
-_SPLIT = 64
-_ROUNDS = 12
-#: Scores are told apart up to here.
-_SCORE_MAX = 1e12
 
 
 class Case(NamedTuple):
@@ -70,13 +65,13 @@ class Scores:
                 below[:, score] = _value(model.link, low[:, own[0]])
                 above[:, score] = _value(model.link, high[:, own[0]])
         if off:
-            below, above = below - off * _leeway(below), above + off * _leeway(above)
+            below, above = below - off * leeway(below), above + off * leeway(above)
         return below, above
 
     def shifted(self, low: Floats, high: Floats, by: float) -> tuple[Floats, Floats]:
         """Ranges of scores with both ends moved by so many times :data:`SCORE_MARGIN`."""
         below, above = self.over(low, high)
-        return below + by * _leeway(below), above + by * _leeway(above)
+        return below + by * leeway(below), above + by * leeway(above)
 
     def cases(self, judge: Judge, low: Floats, high: Floats, box: Box) -> list[Case]:
         """Boxes of margins that together hold every margin with which an answer is possible.
@@ -119,9 +114,9 @@ class Scores:
                 continue
             (margin,) = own
             if first[score] > 0:
-                below[margin] = _margin(model.link, _inward(bands[score][first[score]][0], 1))
+                below[margin] = _margin(model.link, _inward(bands[score], first[score], 1))
             if last[score] < len(bands[score]) - 1:
-                above[margin] = _margin(model.link, _inward(bands[score][last[score]][1], -1))
+                above[margin] = _margin(model.link, _inward(bands[score], last[score], -1))
         # Beyond what is reached there is nothing to keep away from.
         below[below <= low] = -np.inf
         above[above >= high] = np.inf
@@ -135,9 +130,9 @@ class Scores:
         ends = float(below[0, score]), float(above[0, score])
         changes: list[tuple[float, float]] = []
         if self.models[score].link != "softmax":
-            for part in judge.score_atoms:
-                if score in part.scores:
-                    changes += _changes(judge, part, *ends)
+            for atom in judge.score_atoms:
+                if atom.score == score:
+                    changes += [(a, b) for a, b in atom.turns if a < ends[1] and b > ends[0]]
         edges = [ends[0]]
         for a, b in sorted(changes):
             if a > edges[-1] or len(edges) == 1:
@@ -149,34 +144,16 @@ class Scores:
         return [(min(a, b), max(a, b)) for a, b in found]
 
 
-def _changes(judge: Judge, part: Part, low: float, high: float) -> list[tuple[float, float]]:
-    """Tiny ranges of a score in which a condition on it turns from one answer to another."""
-    below, above = np.clip([[low], [high]], -_SCORE_MAX, _SCORE_MAX)
-    for _ in range(_ROUNDS):
-        widths = (above - below) / _SPLIT
-        if not len(below) or (widths <= 1e-12 * np.maximum(1.0, np.abs(below))).all():
-            break
-        steps = np.arange(_SPLIT)
-        starts = (below[:, None] + widths[:, None] * steps).ravel()
-        ends = np.append(starts[1:], above[-1])
-        ends[_SPLIT - 1 :: _SPLIT] = above
-        truth = judge.score_truth(part, starts, ends)
-        flags = [np.broadcast_to(flag, starts.shape) for flag in truth]
-        unknown = np.sum(flags, axis=0) > 1
-        below, above = starts[unknown], ends[unknown]
-        if len(below) > _BANDS_MAX:
-            return []
-    return list(zip(below.tolist(), above.tolist(), strict=True))
+def _inward(bands: Sequence[tuple[float, float]], at: int, sign: int) -> float:
+    """A band's lower (1) or upper (-1) edge, moved in by what a flip must bear.
 
-
-def _inward(score: float, sign: int) -> float:
-    """A band's edge, moved in by what a flip must bear, less a little for rounding."""
-    return score + sign * (1 - 1e-3) * SCORE_MARGIN * max(1.0, abs(score))
-
-
-def _leeway(score: Floats) -> Floats:
-    size = np.maximum(1.0, np.abs(score))
-    return SCORE_MARGIN * np.where(np.isfinite(size), size, 0.0)
+    That is less a little for rounding, and from the far side of the turn, which may lie anywhere
+    between the bands.
+    """
+    own = bands[at][0] if sign > 0 else bands[at][1]
+    other = bands[at - 1][1] if sign > 0 else bands[at + 1][0]
+    moved = other + sign * (1 - 1e-3) * SCORE_MARGIN * max(1.0, abs(other))
+    return max(own, moved) if sign > 0 else min(own, moved)
 
 
 def _covering(possible: Flags) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:

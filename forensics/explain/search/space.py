@@ -69,6 +69,7 @@ class Space:
         #: More than any change costs.
         self.ceiling = float(sum(axis.cost.max() for axis in self.axes)) + 1.0
         self._reach = self._reached()
+        self._follow_scores()
         axes = self.levers + len(self.followers.all)
         for model, leaves in zip(problem.models, self.leaves, strict=True):
             nodes = len(model.ensemble.feature)
@@ -389,6 +390,12 @@ class Space:
             if part is not None:
                 linear[limit] = sign[limit] * part
         return Line(axis.cost, axis.cells, np.arange(axis.size), linear, walls, self.loose[at])
+
+    def _follow_scores(self) -> None:
+        """Has the logic work out where scores turn its answers, over all that they can be."""
+        low, high = self.scores.over(*self._reach, 2.0)
+        ranges = self.judge.follow_scores(low[0], high[0])
+        self.effort.spend(5 * sum(atom.size for atom in self.judge.score_atoms), 2 * ranges)
 
     def _reached(self) -> tuple[Floats, Floats]:
         """The least and greatest that each margin could be, in one row each."""

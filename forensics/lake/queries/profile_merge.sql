@@ -4,4 +4,4 @@ SELECT point, feature, day, sum(rows)::BIGINT AS rows, sum(nulls)::BIGINT AS nul
        sum(q01 * rows) / sum(rows) AS q01, sum(q50 * rows) / sum(rows) AS q50,
        sum(q99 * rows) / sum(rows) AS q99, max(high) AS high
 FROM read_parquet({files}) WHERE rows > 0
-GROUP BY ALL ORDER BY point, feature, day
+GROUP BY ALL

@@ -3,8 +3,8 @@
 WITH runs AS (
     SELECT job_namespace, job_name, run_id,
            max(occurred_at) FILTER (event_type IN ('COMPLETE', 'FAIL', 'ABORT')) AS ended,
-           arg_max(event_type, occurred_at) FILTER (event_type IN ('COMPLETE', 'FAIL', 'ABORT'))
-               AS state,
+           arg_max(event_type, (occurred_at, list_position(['COMPLETE', 'ABORT', 'FAIL'], event_type)))
+               FILTER (event_type IN ('COMPLETE', 'FAIL', 'ABORT')) AS state,
            arg_max(code_version, occurred_at) FILTER (code_version IS NOT NULL) AS code,
            sum(hash(
                list_transform(outputs, lambda o:

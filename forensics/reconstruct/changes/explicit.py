@@ -33,20 +33,19 @@ class Near:
     most: int
     digests: Collection[str] = ()
 
-    @property
-    def sql(self) -> str:
-        """The end of a query's conditions."""
+    def condition(self, rows: int) -> str:
+        """The end of a query's conditions, on a table of so many rows."""
         at = to_micros(self.time)
+        until = f"AND epoch_us(occurred_at) <= {at} + 86400000000"
+        if rows <= self.most:
+            return until
         brought = [f"to_digest IN ({', '.join(map(sql.literal, self.digests))})"]
         distance = f"abs(epoch_us(occurred_at) - {at})"
         nearest = (
             f"row_number() OVER (PARTITION BY epoch_us(occurred_at) <= {at} "
             f"ORDER BY {distance}, change_id) <= {self.most}"
         )
-        return (
-            f"AND epoch_us(occurred_at) <= {at} + 86400000000 "
-            f"QUALIFY {' OR '.join([nearest, *(brought if self.digests else [])])}"
-        )
+        return f"{until} QUALIFY {' OR '.join([nearest, *(brought if self.digests else [])])}"
 
 
 def recorded(
@@ -65,7 +64,7 @@ def recorded(
         known_by: leave out what we learnt later.
         near: only those around a time; all where None.
     """
-    paths = snapshot.paths("changes")
+    files, paths = snapshot.files("changes"), snapshot.paths("changes")
     if not paths:
         return []
     conditions = ["true"]
@@ -76,11 +75,12 @@ def recorded(
     if known_by is not None:
         conditions.append(f"epoch_us({_TIMES[2]}) <= {to_micros(known_by)}")
     times = ", ".join(f"epoch_us({time})" for time in _TIMES)
+    nearest = near.condition(sum(file.rows for file in files)) if near else ""
     with sql.reading("The table of changes"):
         found = snapshot.connection.execute(
             f"SELECT {times}, {', '.join(_COLUMNS)} "
             f"FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
-            f"WHERE {' AND '.join(conditions)} {near.sql if near else ''} "
+            f"WHERE {' AND '.join(conditions)} {nearest} "
             "ORDER BY occurred_at DESC, change_id"
         ).fetchall()
     return [_change(row) for row in found]

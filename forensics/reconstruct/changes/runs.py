@@ -12,7 +12,8 @@ from forensics.lake.snapshot import Snapshot
 from forensics.reconstruct.changes.change import Change, made_id
 
 _ENDED_WELL = "COMPLETE"
-_ENDS = frozenset((_ENDED_WELL, "FAIL", "ABORT"))
+#: The states that a run ends in; of two at one instant the later one here counts.
+_ENDS = (_ENDED_WELL, "ABORT", "FAIL")
 _LISTED = 4
 
 
@@ -20,6 +21,7 @@ class JobRun(NamedTuple):
     """One run that ended. ``state`` is COMPLETE, FAIL or ABORT.
 
     ``marks`` are equal where two runs wrote the same columns and had the same test results.
+    ``earlier`` is what it was before an event gave it another end.
     """
 
     namespace: str | None
@@ -32,6 +34,14 @@ class JobRun(NamedTuple):
     error: str | None
     known_at: datetime
     marks: frozenset[int]
+    earlier: JobRun | None = None
+
+    def at(self, time: datetime) -> JobRun | None:
+        """This as it was at ``time``; None where it had not ended."""
+        run: JobRun | None = self
+        while run is not None and run.ended_at > time:
+            run = run.earlier
+        return run
 
     @property
     def job(self) -> str:
@@ -115,10 +125,14 @@ def last_runs(
     known = "true" if known_by is None else f"epoch_us(ingested_at) <= {to_micros(known_by)}"
     with sql.reading("The table of lineage events"):
         rows = snapshot.connection.execute(
-            "SELECT job_namespace, job_name, arg_max(run_id, occurred_at), "
-            f"max(epoch_us(occurred_at)) FROM read_parquet({sql.literal(paths)}) "
-            f"WHERE event_type = '{_ENDED_WELL}' AND run_id IS NOT NULL AND job_name IS NOT NULL "
+            "SELECT job_namespace, job_name, arg_max(run_id, done), max(done) FROM ("
+            "SELECT job_namespace, job_name, run_id, "
+            f"max(epoch_us(occurred_at)) FILTER (WHERE event_type = '{_ENDED_WELL}') AS done "
+            f"FROM read_parquet({sql.literal(paths)}) "
+            f"WHERE event_type IN {_ENDS} AND run_id IS NOT NULL AND job_name IS NOT NULL "
             f"AND occurred_at <= make_timestamptz({to_micros(time)}) AND {known} "
+            "GROUP BY job_namespace, job_name, run_id HAVING arg_max(event_type, "
+            f"(occurred_at, list_position({sql.literal(_ENDS)}, event_type))) = '{_ENDED_WELL}') "
             "GROUP BY job_namespace, job_name"
         ).fetchall()
     return [
@@ -131,21 +145,26 @@ def _run(
     namespace: str | None, name: str, run_id: str, events: list[tuple[Any, ...]]
 ) -> JobRun | None:
     """A run from its events, oldest first; None where it has not ended."""
-    state = code = error = ended = known = None
-    marks = set()
-    for occurred, received, type_, its_code, its_error, mark in events:
-        if type_ in _ENDS:
-            state, ended = type_, occurred
-            known = received if known is None else min(known, received)
+    run: JobRun | None = None
+    code = error = known = None
+    marks: frozenset[int] = frozenset()
+    for occurred, received, type_, its_code, its_error, mark in sorted(events, key=_moment):
         code, error = its_code or code, its_error or error
         if mark is not None:
-            marks.add(mark)
-    if state is None or ended is None or known is None:
-        return None
-    return JobRun(
-        namespace, name, run_id, from_micros(events[0][0]), from_micros(ended), state, code, error,
-        from_micros(known), frozenset(marks),
-    )  # fmt: skip
+            marks |= {mark}
+        if type_ in _ENDS:
+            known = received if known is None else min(known, received)
+            run = JobRun(
+                namespace, name, run_id, from_micros(events[0][0]), from_micros(occurred), type_,
+                code, error, from_micros(known), marks, earlier=run,
+            )  # fmt: skip
+    # What was told later is of the run as well.
+    return None if run is None else run._replace(code_version=code, error=error, marks=marks)
+
+
+def _moment(event: tuple[Any, ...]) -> tuple[int, int]:
+    """The place of an event among those of its run."""
+    return event[0], _ENDS.index(event[2]) + 1 if event[2] in _ENDS else 0
 
 
 def _written(snapshot: Snapshot, wanted: Collection[JobRun]) -> dict[tuple[str, str], Written]:

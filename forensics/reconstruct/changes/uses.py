@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
@@ -129,8 +129,11 @@ def transitions(found: Uses) -> Iterator[Seen]:
     for one that its decision point had not run before, as in a new environment.
     """
     everywhere: dict[tuple[str, str | None], list[Tenure]] = {}
-    for (_, kind, name), all_uses in found.components.items():
+    of_kind: dict[tuple[str, str], int] = {}
+    for (environment, kind, name), all_uses in found.components.items():
         everywhere.setdefault((kind, name), []).extend(all_uses)
+        first_us = min(use.first_us for use in all_uses)
+        of_kind[environment, kind] = min(first_us, of_kind.get((environment, kind), first_us))
     for component, all_uses in found.components.items():
         kind = component[1]
         if kind == "decisions":
@@ -140,26 +143,64 @@ def transitions(found: Uses) -> Iterator[Seen]:
             continue
         for at, use in enumerate(all_uses):
             earlier = all_uses[:at]
-            if earlier:
-                yield _begun(found, use, earlier)
-            elif seen := _first(found, component[0], use, everywhere[component[1:]]):
+            begun = of_kind[component[:2]] == use.first_us
+            if seen := (
+                _begun(found, use, earlier)
+                if earlier
+                else _first(found, component[0], use, everywhere[component[1:]], begun=begun)
+            ):
                 yield seen
-            if ended := _ended(use, all_uses):
+            if (ended := _ended(use, all_uses)) and not _agree(use, ended):
                 yield _ending(found, use, ended)
 
 
-def _begun(found: Uses, use: Tenure, earlier: list[Tenure]) -> Seen:
-    before = max(earlier, key=lambda other: (other.last_us, other.first_us))
+def _begun(found: Uses, use: Tenure, earlier: list[Tenure]) -> Seen | None:
+    """A use after others; none is told where nothing says that it is another version."""
+    before = max(earlier, key=_latest)
+    if _agree(before, use) and not _same(before, use):
+        for name in ("digest", "version"):
+            if getattr(use, name) and not any(getattr(other, name) for other in earlier):
+                return _first_told(found, use, before, name)
+        telling = [
+            other
+            for other in earlier
+            if (other.digest or not use.digest) and (other.version or not use.version)
+        ]
+        before = max(telling, key=_latest, default=before)
+        if _agree(before, use):
+            return None
     beside = before.last_us - use.first_us > _ROLLING_US
     again = any(_same(other, use) for other in earlier)
     change = _change(found, use, before, use.first_us, beside=beside, again=again)
     return Seen(change, use)
 
 
-def _first(found: Uses, environment: str, use: Tenure, everywhere: list[Tenure]) -> Seen | None:
+def _latest(use: Tenure) -> tuple[int, int]:
+    return use.last_us, use.first_us
+
+
+def _agree(a: Tenure, b: Tenure) -> bool:
+    """Whether nothing that both tell of their version differs."""
+    pairs = ((a.version, b.version), (a.digest, b.digest))
+    return all(not one or not other or one == other for one, other in pairs)
+
+
+def _first_told(found: Uses, use: Tenure, before: Tenure | None, name: str) -> Seen:
+    """The first use that tells its digest or version: who knows whether it changed."""
+    change = _change(found, use, before, use.first_us, beside=False, again=False)
+    called = (use.version if name == "digest" else None) or ""
+    told = str(getattr(use, name)).removeprefix("sha256:")
+    told = told[:8] if name == "digest" else told
+    what = f"{called} {name} {told} first seen".strip()
+    return Seen(replace(change, what=what, agreement=None), use)
+
+
+def _first(
+    found: Uses, environment: str, use: Tenure, everywhere: list[Tenure], *, begun: bool
+) -> Seen | None:
     """A component's first use in an environment, where it is a change at its decision point.
 
-    ``everywhere`` are its uses in all environments.
+    ``everywhere`` are its uses in all environments; ``begun``: none of its kind was told before.
     """
     elsewhere = [
         other for other in everywhere if other.first_us < use.first_us and other is not use
@@ -167,7 +208,7 @@ def _first(found: Uses, environment: str, use: Tenure, everywhere: list[Tenure])
     if any(_same(other, use) for other in elsewhere):
         return None
     if elsewhere:
-        before = max(elsewhere, key=lambda other: (other.last_us, other.first_us))
+        before = max(elsewhere, key=_latest)
         beside = before.last_us > use.first_us
         return Seen(_change(found, use, before, use.first_us, beside=beside, again=False), use)
     whole = found.decisions(environment)
@@ -177,6 +218,8 @@ def _first(found: Uses, environment: str, use: Tenure, everywhere: list[Tenure])
     missing = found.count(environment, whole.first_us - 1, use.first_us)
     if by_chance(use.decisions / since, missing):
         return None
+    if begun:
+        return _first_told(found, use, None, "version" if use.version else "digest")
     return Seen(_change(found, use, None, use.first_us, beside=False, again=False), use)
 
 

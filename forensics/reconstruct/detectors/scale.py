@@ -62,7 +62,9 @@ class ScaleJump(Detector):
         "jump": Said("error", "{0} is of another scale than it has been"),
         "large": Said("info", "{0} is far from usual, as single values may be"),
         "no_usual": Said(
-            "not_checkable", "no earlier days of its features are summed up in the lake"
+            "not_checkable",
+            "no earlier days of its features are summed up in the lake; forensics compact sums up "
+            "those that it holds",
         ),
     }
 

@@ -66,6 +66,9 @@ class Comparison:
         codes = outcome.codes if rows is None else outcome.codes[rows]
         self._recorded = Texts(codes, outcome.values)
         self._near = scores.closeness(answered.scores, rows)
+        self._contradicts = scores.contradicts
+        if self._contradicts is not None and rows is not None:
+            self._contradicts = self._contradicts[rows]
         if answered.unscored is not None:
             self._near[answered.unscored] = NONE
         replayed = self._outcomes(answered.outcomes)
@@ -79,7 +82,11 @@ class Comparison:
         steps = [layer for layer in self._steps() if layer.flags.any()]
         plain = kinds.code("bit_exact")
         found = np.full(self._count, plain, np.int32)
+        contradicts = self._contradicts
+        if contradicts is None:
+            contradicts = np.zeros(self._count, np.bool_)
         simple = plan.config is None and not steps and not rules.flags.any()
+        simple = simple and not contradicts.any()
         if simple and bool((for_verdict == EXACT).all()) and self._same.all():
             return found
         layers = [*self._config(), *self._cache(), *steps]
@@ -87,11 +94,17 @@ class Comparison:
         for layer in layers:
             diverged |= layer.flags
         verdicts = np.select(
-            [for_verdict == NONE, diverged, for_verdict == EXACT, for_verdict == scores_.ULP],
-            [4, 3, 0, 1],
+            [
+                for_verdict == NONE,
+                diverged,
+                contradicts,
+                for_verdict == EXACT,
+                for_verdict == scores_.ULP,
+            ],
+            [4, 3, 2, 0, 1],
             2,
         )
-        layers += [self._model(), rules]
+        layers += [*self._model(contradicts), rules]
         first = np.full(self._count, -1, np.int64)
         reason = np.zeros(self._count, np.int64)
         for at, layer in enumerate(layers):
@@ -204,10 +217,12 @@ class Comparison:
             found.append(_Layer(step, flags, [(f"step {step}",)]))
         return found
 
-    def _model(self) -> _Layer:
+    def _model(self, contradicts: Flags) -> tuple[_Layer, _Layer]:
+        """Recorded scores that contradict themselves, and those that the model does not give."""
         live = self._plan.models.get(self._plan.live or "")
         reason = (f"model {live.digest}",) if live is not None else ("model",)
-        return _Layer(self._plan.model_step, self._near == APART, [reason])
+        step, itself = self._plan.model_step, ("the recorded score contradicts itself",)
+        return _Layer(step, contradicts, [itself]), _Layer(step, self._near == APART, [reason])
 
     def _rules(self) -> _Layer:
         """Rows whose outcome or rule is not what the decision and its step say."""

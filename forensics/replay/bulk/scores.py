@@ -1,6 +1,7 @@
-"""Recorded scores as columns, and how near replayed ones are to them.
+"""Recorded scores as columns, how near replayed ones are to them, and which contradict themselves.
 
-The same comparison as :func:`forensics.replay.evidence.closeness`, for many rows at once.
+The same comparison as :func:`forensics.replay.evidence.closeness`, and the same contradictions as
+:func:`forensics.records.score.contradiction`, for many rows at once.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 
 from forensics.lake.batches import Batch
 from forensics.lake.texts import Texts
+from forensics.records.score import contradiction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 NONE, EXACT, ULP, APART = range(4)
 _FLOAT32, _FLOAT64, _INT64 = range(3)
 _BYTES = np.array([4, 8, -1])
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class Scores(NamedTuple):
@@ -30,13 +33,15 @@ class Scores(NamedTuple):
     Rows of one type in which scores are compared: ``kinds`` has a type for each row, or is the type
     of all; ``bits`` holds the recorded bits, as int32 where all are float32, else as int64.
     ``misfits`` are rows whose bytes are not as many as their type has, ``unscored`` those without
-    any score; None where there are none. ``whole`` has the scores of rows of type int64.
+    any score, ``contradicts`` those whose number, bytes and type do not agree; None where there
+    are none. ``whole`` has the scores of rows of type int64.
     """
 
     kinds: NDArray[np.int8] | int
     bits: NDArray[np.int32] | NDArray[np.int64]
     misfits: Flags | None
     unscored: Flags | None
+    contradicts: Flags | None
     whole: dict[int, int | float]
 
     def closeness(self, replayed: NDArray[Any], rows: NDArray[np.int64] | None = None) -> Near:
@@ -61,24 +66,29 @@ class Scores(NamedTuple):
 
 def recorded(batch: Batch) -> Scores:
     """The recorded scores of a batch; loads the columns that it needs."""
-    batch.load(("score_bytes", "score_dtype"))
+    batch.load(("score_bytes", "score_dtype", "score"))
     by_length = batch.hexadecimal("score_bytes")
     dtype = batch.texts("score_dtype")
     if len(by_length) == 1 and len(by_length[0][0]) == batch.rows:
         raw = by_length[0][1]
+        numbers, there = _numbers(batch)
         constant = dtype is None or dtype.constant
         name = dtype.at(0) if dtype is not None and constant else None
         if constant and raw.shape[1] == 4 and name in (None, "float32"):
-            return Scores(_FLOAT32, _bits(raw, "<i4"), None, None, {})
+            bits = _bits(raw, "<i4")
+            odd = _odd(numbers, there, bits)
+            contradicts = _contradicting(odd, numbers, there, by_length, dtype)
+            return Scores(_FLOAT32, bits, None, None, contradicts, {})
         if constant and raw.shape[1] == 8 and name in (None, "float64"):
-            return Scores(_FLOAT64, _bits(raw, "<i8"), None, None, {})
+            bits = _bits(raw, "<i8")
+            odd = _odd(numbers, there, bits)
+            contradicts = _contradicting(odd, numbers, there, by_length, dtype)
+            return Scores(_FLOAT64, bits, None, None, contradicts, {})
     held = np.zeros(batch.rows, np.int64)  # bytes of each score
     for rows, raw in by_length:
         held[rows] = raw.shape[1]
     kinds = _kinds(dtype, held)
-    batch.load(("score",))
-    found = batch.numbers("score")
-    numbers, there = found if found is not None else (np.full(batch.rows, np.nan), held < 0)
+    numbers, there = _numbers(batch)
     bits = np.where(kinds == _FLOAT64, numbers.view(np.int64), 0)
     with np.errstate(over="ignore"):
         bits = np.where(kinds == _FLOAT32, numbers.astype(np.float32).view(np.int32), bits)
@@ -90,9 +100,60 @@ def recorded(batch: Batch) -> Scores:
         for row, item in zip(rows, raw, strict=True) if whole else ():
             if int(row) in whole:
                 whole[int(row)] = int.from_bytes(item.tobytes(), "little", signed=True)
-    scored = (held > 0) | (np.True_ if there is None else there)
+    scored = (held > 0) | there
     misfits = (held > 0) & (kinds != _INT64) & (held != _BYTES[kinds])
-    return Scores(kinds, bits, misfits, None if scored.all() else ~scored, whole)
+    unscored = None if scored.all() else ~scored
+    odd = (held > 0) | (kinds == _INT64) | (there & (np.abs(numbers) > _FLOAT32_MAX))
+    for rows, raw in by_length:
+        if raw.shape[1] in (4, 8):
+            own = rows[kinds[rows] == (_FLOAT32 if raw.shape[1] == 4 else _FLOAT64)]
+            held_bits = bits[own].astype(f"<i{raw.shape[1]}")
+            odd[own] = _odd(numbers[own], there[own], held_bits)
+    contradicts = _contradicting(odd & scored, numbers, there, by_length, dtype)
+    return Scores(kinds, bits, misfits, unscored, contradicts, whole)
+
+
+def _numbers(batch: Batch) -> tuple[NDArray[np.float64], Flags]:
+    """The recorded scores as numbers, and which rows have one."""
+    found = batch.numbers("score")
+    if found is None:
+        return np.full(batch.rows, np.nan), np.zeros(batch.rows, np.bool_)
+    numbers, there = found
+    return numbers, np.ones(batch.rows, np.bool_) if there is None else there
+
+
+def _odd(
+    numbers: NDArray[np.float64], there: Flags, bits: NDArray[np.int32] | NDArray[np.int64]
+) -> Flags:
+    """Rows whose number is not at a glance what their bits are."""
+    values = bits.view(np.float32 if bits.itemsize == 4 else np.float64)
+    odd: Flags = there & (numbers != values)
+    if bits.itemsize == 4 and odd.any():
+        with np.errstate(over="ignore"):
+            odd &= (numbers.astype(np.float32) != values) | np.isinf(values)
+    return odd
+
+
+def _contradicting(
+    odd: Flags,
+    numbers: NDArray[np.float64],
+    there: Flags,
+    by_length: list[tuple[NDArray[np.int64], NDArray[np.uint8]]],
+    dtype: Texts | None,
+) -> Flags | None:
+    """Of some rows those whose score contradicts itself; None where none does."""
+    if not odd.any():
+        return None
+    held: dict[int, bytes] = {}
+    for rows, raw in by_length:
+        some = odd[rows]
+        held.update(zip(rows[some].tolist(), map(bytes, raw[some]), strict=True))
+    found = np.zeros(len(odd), np.bool_)
+    for row in np.flatnonzero(odd).tolist():
+        number = float(numbers[row]) if there[row] else None
+        named = None if dtype is None else dtype.at(row)
+        found[row] = contradiction(number, held.get(row), named) is not None
+    return found if found.any() else None
 
 
 def _kinds(dtype: Texts | None, held: NDArray[np.int64]) -> NDArray[np.int8]:

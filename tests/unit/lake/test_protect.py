@@ -72,8 +72,9 @@ def test_the_received_bytes_come_back_and_give_the_leaf(guarded: Path) -> None:
     table = parsed(records)
     kept = protect.protected(guarded, "decisions/credit_line", table)
     for row, record in zip(kept.to_pylist(), records, strict=True):
-        raw = protect.plain(guarded, row["raw"])
+        raw, why = protect.opened(guarded, row["raw"])
         assert raw is not None
+        assert why is None
         assert loads(raw.decode()) == record
         assert leaf_hash(row["salt"], raw) == row["leaf"]
 
@@ -90,7 +91,7 @@ def test_without_its_key_a_record_is_read_by_nobody(guarded: Path) -> None:
     kept = protect.protected(guarded, "decisions/credit_line", parsed([secret()]))
     (row,) = kept.to_pylist()
     protect.key_store(guarded).destroy(row["subject"]["id"], "e-1")
-    assert protect.plain(guarded, row["raw"]) is None
+    assert protect.opened(guarded, row["raw"]) == (None, "erased: e-1")
 
 
 def test_where_nothing_is_personal_records_stay_as_they_are(guarded: Path, lake: Path) -> None:

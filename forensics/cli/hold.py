@@ -1,0 +1,53 @@
+"""``forensics hold``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from forensics.cli import diagnostics, output
+from forensics.cli.options import TIME, json_option, lake_option, lake_path
+from forensics.errors import UsageError
+
+
+@click.command("hold")
+@click.argument("subject")
+@click.option("--order", metavar="REF", help="The order or case that it rests on.")
+@click.option("--reason", metavar="TEXT", help="Why.")
+@click.option("--until", type=TIME, help="Until this time; until it is released where not given.")
+@click.option("--release", metavar="HOLD_ID", help="End this hold.")
+@click.option("--list", "listed", is_flag=True, help="Only say which holds are in force.")
+@lake_option
+@json_option
+def command(
+    subject: str,
+    order: str | None,
+    reason: str | None,
+    until: datetime | None,
+    release: str | None,
+    listed: bool,
+    lake: Path | None,
+    as_json: bool,
+) -> None:
+    """Keep the records of the person SUBJECT from being erased, on an order.
+
+    A hold is a sealed record, and so is its end. The person is named by a token in both.
+    """
+    from forensics.api import open_lake
+    from forensics.ingest.forget import hold, holds
+
+    root = open_lake(lake_path(lake)).root
+    if not listed:
+        if not order:
+            raise UsageError("A hold rests on an order.", "", "Name it: --order REF")
+        identifier = hold(root, subject, order, reason=reason, expires_at=until, releases=release)
+        diagnostics.note(f"Released {release}." if release else f"Set {identifier}.")
+    for one in holds(root, subject):
+        if as_json:
+            output.record(one)
+        else:
+            ends = f", until {one['expires_at']}" if one["expires_at"] else ""
+            output.text(f"{one['hold_id']}   {one['order']} · by {one['actor']} at "
+                        f"{one['occurred_at']}{ends}")  # fmt: skip

@@ -1,0 +1,218 @@
+"""``forensics report``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from forensics.cli import diagnostics, output
+from forensics.cli.exit_codes import ExitCode
+from forensics.cli.options import TIME, config, json_option, lake_option, lake_path
+from forensics.errors import UsageError
+
+if TYPE_CHECKING:
+    from forensics.incident.files import Postmortem
+    from forensics.report.postmortem import Form, Report
+
+_FORMS = ("md", "html", "pdf")
+
+
+@click.group("report")
+def command() -> None:
+    """Write reports from the evidence, each statement with the command that it comes from."""
+
+
+@command.command("postmortem")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--new", is_flag=True, help="Write a new postmortem from the template.")
+@click.option("--since", type=TIME, help="When the incident began; for --new.")
+@click.option("--until", type=TIME, help="When it was over; for --new.")
+@click.option("--decision-point", "--point", metavar="NAME", help="Whose decisions; for --new.")
+@click.option("--title", metavar="TEXT", help="What it is called; for --new.")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the postmortems; else `[tui] postmortems` in the config file, else "
+    "LAKE-postmortems.",
+)
+@click.option(
+    "--to",
+    "form",
+    type=click.Choice(_FORMS),
+    help="Form of the report; else by the ending of --output, else md.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to; else standard output.",
+)
+@click.option("--no-recheck", is_flag=True, help="As pinned: ask nothing again, need no lake.")
+@lake_option
+@json_option
+@click.pass_context
+def postmortem(
+    ctx: click.Context,
+    /,
+    file: Path | None,
+    new: bool,
+    since: datetime | None,
+    until: datetime | None,
+    decision_point: str | None,
+    title: str | None,
+    folder: Path | None,
+    form: Form | None,
+    target: Path | None,
+    no_recheck: bool,
+    lake: Path | None,
+    as_json: bool,
+) -> None:
+    """Render the postmortem in FILE, every pinned statement asked again; or write a new one.
+
+    A postmortem is a Markdown file whose pins are fenced blocks: a statement, the question that
+    gives it, its value, and the leaves of the records it rests on. The report marks each statement
+    as still holding or as differing now, and names the command that prints it. --json tells what
+    became of each. With --new --since --until a template is written, with impact and timeline
+    counted from the lake, and its path printed; FILE then names it.
+
+    Exit status 4 when a statement differs now or cannot be asked any more.
+    """
+    if new:
+        if since is None or until is None:
+            raise UsageError("--new needs --since and --until.", "They say what is counted.")
+        if form or target or no_recheck:
+            raise UsageError("--new writes a file to fill in.", "", "Render it afterwards.")
+        path = _new(file, lake_path(lake), since, until, decision_point, title, folder)
+        if as_json:
+            output.value({"path": str(path)})
+        else:
+            output.text(str(path))
+        return
+    if file is None:
+        raise UsageError("Name the postmortem's file, or write one with --new.")
+    if since or until or decision_point or title:
+        raise UsageError("--since, --until, --decision-point and --title go with --new.")
+    from forensics.incident.files import read
+
+    if target is not None and target.resolve() == file.resolve():
+        raise UsageError(
+            f"{target} is the postmortem itself.",
+            "A report in its place would take its pins away.",
+            "Name another file.",
+        )
+    chosen = form or _form(target)
+    read_file = read(file)
+    if as_json and (form or target):
+        raise UsageError("Use one of --json and --to or --output.")
+    found = _report(read_file, lake, recheck=not no_recheck)
+    if as_json:
+        output.value(found.to_dict())
+    else:
+        _write(found, chosen, target)
+        diagnostics.note(f"{found.verdict[:1].upper()}{found.verdict[1:]}.")
+    ctx.exit(ExitCode.ANSWERED if found.holds else ExitCode.INCOMPLETE)
+
+
+def _new(
+    file: Path | None,
+    root: Path,
+    since: datetime,
+    until: datetime,
+    decision_point: str | None,
+    title: str | None,
+    folder: Path | None,
+) -> Path:
+    from forensics.api import open_lake
+    from forensics.incident.files import folder as folder_of
+
+    named = folder or config().get("tui", {}).get("postmortems")
+    with open_lake(root) as opened, diagnostics.Progress("counting"):
+        made = opened.new_postmortem(
+            since,
+            until,
+            decision_point=decision_point,
+            title=title,
+            path=file,
+            folder=folder_of(root, named),
+        )
+    return made.path
+
+
+def _report(file: Postmortem, lake: Path | None, *, recheck: bool) -> Report:
+    from forensics.report.postmortem import report
+
+    now = datetime.now(UTC)
+    if not recheck:
+        return report(file.path.name, file.document, None, now)
+    from forensics.api import open_lake
+
+    opened = open_lake(_lake_of(file, lake))
+    total = len(file.document.pins)
+    with diagnostics.Progress("re-checking", total) as progress:
+        return opened.postmortem(
+            file, tell=lambda done: progress.update(done, f"{done} of {total}"), now=now
+        )
+
+
+def _lake_of(file: Postmortem, named: Path | None) -> Path:
+    """The lake that is named, else the one beside whose postmortems the file lies."""
+    if named is not None or os.environ.get("FORENSICS_LAKE"):
+        return lake_path(named)
+    folder = file.path.resolve().parent
+    beside = folder.with_name(folder.name.removesuffix("-postmortems"))
+    if beside != folder and (beside / "lake.toml").is_file():
+        return beside
+    return lake_path(None)
+
+
+def _form(target: Path | None) -> Form:
+    ending = (target.suffix if target else "").removeprefix(".").lower()
+    forms: dict[str, Form] = {"html": "html", "htm": "html", "pdf": "pdf"}
+    return forms.get(ending, "md")
+
+
+def _write(found: Report, form: Form, target: Path | None) -> None:
+    if form == "pdf" and target is None and output.is_terminal():
+        raise UsageError("A PDF is no text for a terminal.", "", "Name a file: -o FILE.pdf")
+    data = _rendered(found, form)
+    if target is None:
+        if form == "pdf":
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+        else:
+            text = data.decode().removesuffix("\n")
+            output.text(_inert(text) if output.is_terminal() else text)
+        return
+    try:
+        target.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written.", f"{error.strerror or error}.") from error
+
+
+def _inert(text: str) -> str:
+    from forensics.report.postmortem_text import inert
+
+    return inert(text, lines=True)  # prose is its author's, byte for byte, and may hold anything
+
+
+def _rendered(found: Report, form: Form) -> bytes:
+    if form == "pdf":
+        from forensics.report.pdf_typst import pdf
+
+        return pdf(found)
+    if form == "html":
+        from forensics.report.html_page import page
+
+        return page(found).encode()
+    from forensics.report.postmortem_text import markdown
+
+    return markdown(found).encode()

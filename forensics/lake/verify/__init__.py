@@ -1,0 +1,1 @@
+"""Verification: everything that was sealed is there and is what was sealed, or is named."""

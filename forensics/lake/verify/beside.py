@@ -1,0 +1,134 @@
+"""What lies beside the records: artifacts, quarantine, and the derived index and catalog."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from forensics.errors import ForensicsError
+from forensics.lake import index, keys, sql
+from forensics.lake.catalog import Table
+from forensics.lake.snapshot import Snapshot
+from forensics.lake.verify.defects import Defect, Findings, named
+
+
+def artifacts(root: Path, findings: Findings) -> int:
+    """Hash every artifact again; how many there are."""
+    count = 0
+    for path in sorted((root / "artifacts" / "sha256").glob("*/*")):
+        if path.name.startswith("."):
+            continue
+        count += 1
+        try:
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            digest = f"unreadable: {error.strerror}"
+        if digest != path.name or path.parent.name != path.name[:2]:
+            what = f"Artifact sha256:{path.name} has other bytes than its name says."
+            findings.add(Defect("altered", what, file=path.relative_to(root).as_posix()))
+    return count
+
+
+def quarantine(root: Path, findings: Findings) -> int:
+    """Make the names of quarantined records again; how many there are.
+
+    A record's name commits to its source, line and bytes, and a file's to the names in it; whether
+    a whole file was removed, nothing tells.
+    """
+    count = 0
+    for path in sorted((root / "quarantine").glob("*.jsonl")):
+        try:
+            items = [json.loads(line) for line in path.read_bytes().splitlines()]
+            wrong = [item["id"] for item in items if _name_of(item) != item["id"]]
+            whole = hashlib.sha256("".join(item["id"] for item in items).encode()).hexdigest()
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            wrong, whole, items = [], "", []
+        count += len(items)
+        if wrong or whole[:32] != path.stem:
+            ids = f" ({named(wrong)})" if wrong else ""
+            what = f"Quarantine file {path.name} holds other records than were kept{ids}."
+            findings.add(Defect("altered", what, file=path.relative_to(root).as_posix()))
+    return count
+
+
+def _name_of(item: Mapping[str, str]) -> str:
+    head = f"{item['source']}\n{item['line']}\n".encode()
+    return f"q-{hashlib.sha256(head + base64.b64decode(item['raw'])).hexdigest()[:10]}"
+
+
+def catalog(snapshot: Snapshot, true: Mapping[str, Table], findings: Findings) -> None:
+    """Whether readers who trust the catalog see the tables as Delta has them."""
+    for name in sorted({*snapshot.tables, *true}):
+        seen, real = snapshot.tables.get(name), true.get(name)
+        ours = {tuple(file) for file in seen.files} if seen else set()
+        theirs = {tuple(file) for file in real.files} if real else set()
+        if ours == theirs and (seen is None or real is None or seen.features == real.features):
+            continue
+        hidden = sorted(str(file[0]) for file in theirs - ours)
+        what = f"The catalog shows {name} otherwise than its Delta log does"
+        more = f"; it hides {named(hidden)}" if hidden else ""
+        findings.add(Defect("derived", f"{what}{more}.", table=name, file="index/catalog.json"))
+
+
+def look_up(root: Path, snapshot: Snapshot, findings: Findings) -> None:
+    """Whether the index finds each record, where it is, and nothing else.
+
+    Both sides are reduced, file by file, to a count and a mixture of hashes, which takes one pass
+    over each and no memory to speak of.
+    """
+    try:
+        index.check(root, snapshot.known.runs)
+        indexed = _indexed(root, snapshot)
+        held = _held(root, snapshot)
+    except (ForensicsError, sql.SqlError, OSError) as error:
+        what = f"The look-up index cannot be compared with the records. {_line(error)}"
+        findings.add(Defect("derived", what, file="index"))
+        return
+    for location in sorted(held):
+        if location in snapshot.unindexed or indexed.get(location) == held[location]:
+            continue
+        count, there = indexed.get(location, (0, None))[0], held[location][0]
+        table, _, name = location.rpartition("/")
+        what = f"The look-up index has {count:,} entries for {location}; its records give {there:,}"
+        what += ", other ones." if count == there else "."
+        findings.add(Defect("derived", what, table=table, file=name))
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+_MIXED = "count(*), bit_xor(hash(key, row))"
+Mixed = tuple[int, int | None]
+
+
+def _indexed(root: Path, snapshot: Snapshot) -> dict[str, Mixed]:
+    runs = [str(root / "index" / run.name) for run in snapshot.known.runs]
+    if not runs:
+        return {}
+    query = f"SELECT file, {_MIXED} FROM read_parquet({sql.literal(runs)}) GROUP BY file"
+    rows = sql.connect([root]).execute(query).fetchall()
+    return {file: (count, mixed) for file, count, mixed in rows}
+
+
+def _held(root: Path, snapshot: Snapshot) -> dict[str, Mixed]:
+    held: dict[str, Mixed] = {}
+    connection = sql.connect([root])
+    for name, table in snapshot.tables.items():
+        columns = keys.key_columns(name)
+        if not columns:
+            continue
+        for file in table.files:
+            source = sql.literal(str(root / name / file.name))
+            parts = " UNION ".join(
+                f"SELECT {keys.SQL.format(column)} AS key, file_row_number::INTEGER AS row "
+                f"FROM read_parquet({source}, file_row_number = true) WHERE {column} IS NOT NULL"
+                for column in columns
+            )
+            (found,) = connection.execute(f"SELECT {_MIXED} FROM ({parts})").fetchall()
+            held[f"{name}/{file.name}"] = (found[0], found[1])
+    return held

@@ -1,0 +1,314 @@
+"""One data file against the log: its bytes, its rows through two readers, and their leaves.
+
+A Parquet reader is a large program that an attacker can aim at: so each batch is decoded by
+pyarrow, with page checksums, and by DuckDB, and both must give the same bytes. Each row's leaf is
+made again from its received bytes and compared with the sealed list, whose root the log vouches
+for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from forensics.errors import ForensicsError, IntegrityError
+from forensics.integrity.file_note import FileNote
+from forensics.integrity.leaf import HEADER, LEAF_PREFIX
+from forensics.integrity.manifest import Manifest, iso
+from forensics.lake import sealed, sql, tables
+from forensics.lake.catalog import DataFile
+from forensics.lake.parquet import even_groups, open_checked, said
+from forensics.lake.seal import around_sql, id_column
+from forensics.lake.sealed import Sealed
+from forensics.lake.verify.chain import SegmentEntry
+from forensics.lake.verify.defects import Defect, Findings, altered_file
+
+_BATCH_ROWS = 16_384
+_PREFIX = LEAF_PREFIX + HEADER
+#: What both readers must agree on.
+_SEALED_COLUMNS = ("raw", "salt", "leaf", "segment", "leaf_index")
+
+#: Compares typed columns with received bytes: given a table's name and records, it yields the row,
+#: the column, and what is wrong with it.
+Compare = Callable[[str, pa.Table], Iterator[tuple[int, str]]]
+
+
+class Task(NamedTuple):
+    """One data file to verify. ``pending`` says that it may hold what was not sealed yet."""
+
+    table: str
+    file: DataFile
+    note: FileNote | None
+    pending: bool
+    deep: bool
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a file holds: which leaves of each segment, as one byte each, and what was found."""
+
+    rows: int = 0
+    segments: dict[str, bytearray] = field(default_factory=dict)
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+    #: Sealed records whose columns were compared with their bytes.
+    compared: int = 0
+
+
+def check(
+    root: Path, origin: str, known: dict[str, SegmentEntry], task: Task, compare: Compare | None
+) -> Seen:
+    """Verify one data file; see the module."""
+    seen = Seen()
+    path = root / task.table / task.file.name
+    location = f"{task.table}/{task.file.name}"
+    try:
+        intact = _check_bytes(path, location, task, seen.findings)
+        reader = _Rows(root, origin, known, task, seen)
+        with said(path):
+            reader.check_all(path)
+        if compare is not None and (task.deep or not intact or seen.findings.broken):
+            with said(path):
+                _compare(path, task, compare, seen)
+    except (ForensicsError, sql.SqlError, OSError, pa.ArrowException) as error:
+        span = f"{task.file.rows:,} records from {iso(task.file.first_us)}"
+        statement = f"{location} cannot be read: {_line(error)} It held {span}."
+        seen.findings.add(
+            altered_file(location, statement, first=task.file.first_us, last=task.file.last_us)
+        )
+    return seen
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") + "."
+
+
+def _check_bytes(path: Path, location: str, task: Task, findings: Findings) -> bool:
+    """Whether the file's bytes are those that the log names."""
+    size = path.stat().st_size
+    if size != task.file.size:
+        what = f"{location} has {size:,} bytes; {task.file.size:,} were committed."
+        findings.add(altered_file(location, what, first=task.file.first_us, last=task.file.last_us))
+        return False
+    if task.note is None:
+        if not task.pending:
+            findings.add(
+                Defect("inserted", f"{location} is in the table, and the log never heard of it.",
+                       table=task.table, file=task.file.name,
+                       first=task.file.first_us, last=task.file.last_us)
+            )  # fmt: skip
+        return False
+    with path.open("rb") as stream:
+        digest = file_digest(stream, "sha256").hexdigest()
+    if digest != task.note.digest:
+        what = f"{location} has other bytes than when it was committed."
+        findings.add(altered_file(location, what, first=task.file.first_us, last=task.file.last_us))
+    if task.note.records != task.file.rows:
+        what = f"{location} is said to hold {task.file.rows:,} records; {task.note.records:,} were."
+        findings.add(altered_file(location, what))
+    return digest == task.note.digest
+
+
+class _Rows:
+    """The rows of one file, checked one by one."""
+
+    def __init__(
+        self, root: Path, origin: str, known: dict[str, SegmentEntry], task: Task, seen: Seen
+    ) -> None:
+        self._root, self._origin, self._known, self._task, self._seen = (
+            root, origin, known, task, seen,
+        )  # fmt: skip
+        self._lists: dict[str, Sealed | None] = {}
+        self._at = 0
+
+    def check_all(self, path: Path) -> None:
+        task, findings = self._task, self._seen.findings
+        there = set(pq.read_schema(path).names)
+        rows = pq.read_metadata(path).num_rows
+        if not there.issuperset(_SEALED_COLUMNS):
+            findings.gap("Written by another program, without received bytes and leaves", rows)
+            self._seen.rows += rows
+            return
+        columns = [*_SEALED_COLUMNS, id_column(task.table)]
+        with open_checked(path) as file:
+            ours = even_groups(
+                file.iter_batches(_BATCH_ROWS, columns=columns),
+                pa.schema([file.schema_arrow.field(name) for name in columns]),
+                _BATCH_ROWS,
+            )
+            for one, two in _together(ours, _by_duckdb(path, columns, task.table)):
+                self._check(one, two)
+        if self._at != task.file.rows:
+            what = f"It holds {self._at:,} records; {task.file.rows:,} were committed."
+            location = f"{task.table}/{task.file.name}"
+            findings.add(altered_file(location, f"{location}: {what}"))
+
+    def _check(self, one: pa.Table, two: pa.Table) -> None:
+        for name in (*_SEALED_COLUMNS, id_column(self._task.table)):
+            if (
+                not one[name]
+                .combine_chunks()
+                .equals(two[name].combine_chunks().cast(one[name].type))
+            ):
+                raise IntegrityError(f"Two readers of it disagree on the column {name}.")
+        columns = [one[name].to_pylist() for name in _SEALED_COLUMNS]
+        arounds, ids = two["around"].to_pylist(), one[id_column(self._task.table)].to_pylist()
+        segment_now: str | None = None
+        leaves, around, marks, count = b"", b"", bytearray(), 0
+        at = 0
+        for raw, salt, leaf, segment, index, about in zip(*columns, arounds, strict=True):
+            at += 1
+            if raw is None or salt is None or leaf is None or segment is None or index is None:
+                self._seen.findings.gap(
+                    "Written by another program, without received bytes and leaves", 1
+                )
+                continue
+            if segment != segment_now:
+                segment_now = segment
+                listed = self._list(segment)
+                leaves, around = (listed.leaves, listed.around) if listed else (b"", b"")
+                count = listed.records if listed else 0
+                marks = self._seen.segments.setdefault(segment, bytearray(count))
+            made = sha256(_PREFIX + sha256(salt + raw).digest()).digest()
+            end = index * 32
+            if (
+                0 < index <= count
+                and made == leaf == leaves[end - 32 : end]
+                and about == around[end // 2 - 16 : end // 2]
+                and not marks[index - 1]
+            ):
+                marks[index - 1] = 1
+            else:
+                self._wrong(made, leaf, segment, index, about, ids[at - 1])
+        self._at += one.num_rows
+        self._seen.rows += one.num_rows
+
+    def _list(self, segment: str) -> Sealed | None:
+        """The sealed list of a segment, if it gives the root that the log has."""
+        if segment not in self._lists:
+            self._lists[segment] = load(
+                self._root, self._origin, segment, self._known.get(segment), self._seen
+            )
+        return self._lists[segment]
+
+    def _wrong(
+        self, made: bytes, leaf: bytes, segment: str, index: int, about: bytes, id_: str | None
+    ) -> None:
+        """Say what is wrong with a row that is not the sealed one."""
+        seen, task = self._seen, self._task
+        listed = self._list(segment)
+        where: dict[str, Any] = {
+            "table": task.table, "file": task.file.name, "segment": segment,
+            "leaf_index": index, "id": id_,
+        }  # fmt: skip
+        who = f"{id_ or 'A record'} ({task.table}, segment {segment[:8]}, leaf {index})"
+        if segment not in self._known:
+            if made != leaf:
+                what = f"{who} has other bytes than its leaf, and was never sealed."
+                seen.findings.add(Defect("altered", what, **where))
+            elif task.pending:
+                seen.findings.gap("Committed, and not sealed yet", 1)
+            else:
+                seen.findings.add(Defect("inserted", f"{who} was never sealed.", **where))
+        elif listed is None:
+            return  # said of the whole segment
+        elif not 0 < index <= listed.records:
+            what = f"{who} was never sealed: its segment has {listed.records:,} records."
+            seen.findings.add(Defect("inserted", what, **where))
+        elif seen.segments[segment][index - 1]:
+            seen.findings.add(Defect("inserted", f"{who} is there more than once.", **where))
+        elif made != listed.leaf(index):
+            seen.segments[segment][index - 1] = 1
+            other = _index_of(made, listed)
+            if other is not None:
+                what = f"{who} stands in another's place; it was sealed as leaf {other}."
+                seen.findings.add(Defect("reordered", what, **where))
+            else:
+                what = f"{who} has other received bytes than were sealed."
+                seen.findings.add(Defect("altered", what, **where))
+        elif leaf != made:
+            seen.segments[segment][index - 1] = 1
+            what = f"{who} has another leaf beside its bytes than was sealed."
+            seen.findings.add(Defect("altered", what, **where))
+        elif about[:8] != listed.around_of(index)[:8]:
+            seen.segments[segment][index - 1] = 1
+            what = f"{who} bears another id than was sealed."
+            seen.findings.add(Defect("misread", what, **where))
+        else:
+            seen.segments[segment][index - 1] = 1
+            what = f"{who} has another time, time of receipt, source or reading than was sealed."
+            seen.findings.add(Defect("back_dated", what, **where))
+
+
+def load(
+    root: Path, origin: str, segment: str, entry: SegmentEntry | None, seen: Seen
+) -> Sealed | None:
+    """The sealed list of a segment if it is what the log vouches for; else that is noted."""
+    if entry is None:
+        return None
+    try:
+        listed = sealed.read(root, segment)
+        manifest = listed.manifest
+        if listed.records + 1 != entry.size or listed.root != entry.root:
+            raise IntegrityError("Its leaves do not give the root that was sealed.")
+        if sealed.digest(listed.around) != manifest.rows or manifest.segment != segment:
+            raise IntegrityError("It is not what its manifest says.")
+    except IntegrityError as error:
+        statement = f"The list of leaves of segment {segment} is not what was sealed. {error}"
+        path = sealed.path_of(root, segment).relative_to(root).as_posix()
+        seen.findings.add(Defect("altered", statement, file=path, segment=segment))
+        return None
+    seen.manifests[segment] = manifest
+    return listed
+
+
+def _index_of(leaf: bytes, listed: Sealed) -> int | None:
+    at = listed.leaves.find(leaf)
+    return at // 32 + 1 if at >= 0 and at % 32 == 0 else None
+
+
+def _by_duckdb(path: Path, columns: list[str], table: str) -> Iterator[pa.Table]:
+    connection = sql.connect([path.parent], threads=1)
+    there = set(pq.read_schema(path).names)
+    needed = {"ingested_at", "source", "reading", tables.time_column(table)}
+    about = around_sql(table) if needed <= there else "NULL::BLOB"
+    query = f"SELECT {', '.join(columns)}, {about} AS around FROM read_parquet"
+    reader = connection.sql(f"{query}({sql.literal(str(path))})").to_arrow_reader(_BATCH_ROWS)
+    yield from even_groups(reader, reader.schema, _BATCH_ROWS)
+
+
+def _together(
+    ours: Iterator[pa.Table], theirs: Iterator[pa.Table]
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    for one in ours:
+        two = next(theirs, None)
+        if two is None or two.num_rows != one.num_rows:
+            raise IntegrityError("Two readers of it disagree on how many records it has.")
+        yield one, two
+    if next(theirs, None) is not None:
+        raise IntegrityError("Two readers of it disagree on how many records it has.")
+
+
+def _compare(path: Path, task: Task, compare: Compare, seen: Seen) -> None:
+    """Name the rows whose columns do not say what their received bytes say."""
+    name = id_column(task.table)
+    with open_checked(path) as file:
+        if "raw" not in file.schema_arrow.names:
+            return
+        for batch in file.iter_batches(_BATCH_ROWS):
+            records = pa.Table.from_batches([batch])
+            seen.compared += records.num_rows
+            for row, column in compare(task.table, records):
+                id_ = records[name][row].as_py()
+                segment, index = (records[c][row].as_py() for c in ("segment", "leaf_index"))
+                what = f"{id_} ({task.table}, leaf {index}): its column {column} is not what its "
+                seen.findings.add(
+                    Defect("misread", what + "received bytes say.", task.table, task.file.name,
+                           segment, index, id_)
+                )  # fmt: skip
