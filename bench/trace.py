@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ def _benchmark(
         "trace_large_over_import": over_import,
         "trace_small_over_import": _measure.ratio(cold["small"], imported),
         "trace_large_over_small": over_small,
+        "cpu_over_import": {name: _cpu_ratio(cold[name], imported) for name in lakes},
         "warm_ms": {name: _warm(built, seed + 3) for name, built in lakes.items()},
         "size": sizes,
         "postgres": _said_of(postgres, large) if postgres else {"skipped": refusal},
@@ -111,6 +112,12 @@ def _benchmark(
             ),
         ],
     }
+
+
+def _cpu_ratio(over: Sequence[Run], under: Sequence[Run]) -> float:
+    """How many times the processor time, of the best runs: what a busy machine leaves as it is."""
+    best = [min(run.user_s + run.system_s for run in runs) for runs in (over, under)]
+    return round(best[0] / best[1], 3)
 
 
 def _ids(built: Built, seed: int) -> Iterator[tuple[str, str]]:

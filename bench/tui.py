@@ -75,6 +75,7 @@ def main() -> None:
         keys = _keys(terminal, arguments.decisions, arguments.rounds)
         key_cpu = (terminal.cpu_s() - before) / (arguments.rounds * len(_MOVES))
         searches = _searches(terminal, arguments.decisions)
+        timeline = _timeline(terminal)
         memory = terminal.peak_mb()
     with _terminal() as terminal:
         of_day = arguments.decisions // 30
@@ -102,6 +103,7 @@ def main() -> None:
         },
         "whole_window_s": searches,
         "one_day_s": day,
+        "timeline_s": timeline,
         "peak_mb": round(memory),
         "goals": [
             _measure.goal("launch to rows under 1 s", round(launch), launch < LAUNCH_MAX_MS),
@@ -168,6 +170,20 @@ def _searches(terminal: _Terminal, total: int) -> dict[str, float]:
     terminal.until(lambda lines: "score ▼" in lines[6] and whole(lines, everything))
     found["sort"] = round(time.perf_counter() - began, 2)
     return found
+
+
+def _timeline(terminal: _Terminal) -> dict[str, float]:
+    """Seconds until the timeline stands there, and until all its rates are counted."""
+
+    def there(lines: list[str]) -> bool:
+        return "› timeline" in lines[0] and " changes" in lines[0]
+
+    began = time.perf_counter()
+    terminal.send("t")
+    terminal.until(there)
+    opened = time.perf_counter() - began
+    terminal.until(lambda lines: there(lines) and not any("counting" in x for x in lines[:3]))
+    return {"opened": round(opened, 2), "counted": round(time.perf_counter() - began, 2)}
 
 
 class _Terminal:
@@ -249,7 +265,7 @@ class _Terminal:
 
     def launch(self, root: Path, total: str, *options: str) -> float:
         """Seconds from the command to the first rows."""
-        words = " ".join([FORENSICS, "tui", "--lake", str(root), *options])
+        words = " ".join([FORENSICS, "tui", "--fresh", "--lake", str(root), *options])
         self.type(f"exec {words}")
         began = time.perf_counter()
         self.send("Enter")

@@ -53,6 +53,10 @@ class Ran(NamedTuple):
 
 Run = Callable[..., Ran]
 
+#: Not among those of the person who runs the tests.
+os.environ["FORENSICS_KEY_DIR"] = str(REPOSITORY / "build" / "test-keys")
+os.environ["XDG_STATE_HOME"] = str(REPOSITORY / "build" / "test-state")
+
 
 @pytest.fixture(scope="session")
 def sample_lake() -> Path:

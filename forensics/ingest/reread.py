@@ -42,7 +42,12 @@ def differences(table: str, records: pa.Table) -> Iterator[tuple[int, str]]:
         same = readings.is_null() if reading is None else pc.equal(readings, reading)
         rows = pc.indices_nonzero(pc.fill_null(same, False)).to_pylist()
         part = records if len(rows) == records.num_rows else records.filter(same)
-        for row, column in _of_one_reading(table, part, Options.from_text(reading)):
+        try:
+            options = Options.from_text(reading)
+        except (ValueError, LookupError, TypeError):  # nothing that the lake ever wrote
+            yield from ((row, "reading") for row in rows)
+            continue
+        for row, column in _of_one_reading(table, part, options):
             yield rows[row], column
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from forensics.lake import derived, sql, tables, writer
-from forensics.lake.catalog import DataFile
+from forensics.lake import derived, profile, sql, tables, writer
+from forensics.lake.catalog import Catalog, DataFile
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import read_checked, write_batches
 from forensics.lake.protect import key_store
@@ -42,6 +42,7 @@ STAYS: Mapping[str, frozenset[str]] = {
 }  # fmt: skip
 #: Tables whose records belong to a decision.
 _BELONGING = ("overrides", "outcomes")
+_DAY_US = 86_400_000_000
 _PROVEN = frozenset(("leaf", "segment", "leaf_index", "ingested_at", "source"))
 
 
@@ -61,11 +62,13 @@ class Theirs:
     """What a lake holds of a person.
 
     ``decisions`` are ids by table; ``others`` counts overrides and outcome labels of them.
-    ``leaves`` is the SHA-256 over the leaves of all these records, sorted.
+    ``leaves`` is the SHA-256 over the leaves of all these records, sorted. ``days`` are those of
+    the decisions, since 1970, by table.
     """
 
     token: str
     decisions: Mapping[str, frozenset[str]]
+    days: Mapping[str, frozenset[int]]
     others: int
     leaves: str
 
@@ -131,18 +134,20 @@ def theirs(snapshot: Snapshot, subject: str) -> Theirs:
     """
     token = key_store(snapshot.root).token(subject)
     by_table: dict[str, frozenset[str]] = {}
+    days: dict[str, frozenset[int]] = {}
     leaves: list[bytes] = []
     for point in snapshot.points():
         paths = snapshot.paths(f"decisions/{point}")
         with sql.reading(f"The decisions of {point}"):
             rows = snapshot.connection.execute(
-                "SELECT decision_id, leaf FROM "
+                f"SELECT decision_id, leaf, epoch_us(occurred_at) // {_DAY_US} FROM "
                 f"read_parquet({sql.literal(paths)}, union_by_name = true) "
                 "WHERE subject.id IN ($1, $2)",
                 [subject, token],
             ).fetchall()
         if rows:
             by_table[f"decisions/{point}"] = frozenset(row[0] for row in rows)
+            days[f"decisions/{point}"] = frozenset(row[2] for row in rows)
             leaves += [row[1] for row in rows if row[1] is not None]
     ids = sorted(one for of in by_table.values() for one in of)
     others = 0
@@ -159,7 +164,7 @@ def theirs(snapshot: Snapshot, subject: str) -> Theirs:
         others += len(rows)
         leaves += [row[0] for row in rows if row[0] is not None]
     digest = hashlib.sha256(b"".join(sorted(leaves))).hexdigest()
-    return Theirs(token, by_table, others, f"sha256:{digest}")
+    return Theirs(token, by_table, days, others, f"sha256:{digest}")
 
 
 def erase(root: Path, subject: str, erasure_id: str) -> Erased:
@@ -186,11 +191,44 @@ def erase(root: Path, subject: str, erasure_id: str) -> Erased:
         for table in touched:
             for file in snapshot.files(table):
                 _rewrite(root, table, file, held.ids, subject, erasure_id, done)
-        writer.publish(root, writer.refreshed(root, take(root)), whole=True)
+        known = writer.refreshed(root, take(root))
+        summed = _summed_anew(root, known, held)
+        writer.publish(root, replace(known, profiles=summed), whole=True)
+        for name in set(known.profiles) - set(summed):
+            (root / "index" / name).unlink(missing_ok=True)
     for table in touched:
         tables.vacuum(root, table, grace_hours=0)
     derived.sweep(take(root))
     return done
+
+
+def _summed_anew(root: Path, known: Catalog, held: Theirs) -> tuple[str, ...]:
+    """The daily summaries, of which those of the person's days are made from what is left.
+
+    The greatest value of a day is somebody's.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    folder, names = root / "index", known.profiles
+    for table, days in held.days.items():
+        if not names:
+            break
+        names = (profile.without(folder, names, table.partition("/")[2], days),)
+        for day in sorted(days):
+            first, end = day * _DAY_US, (day + 1) * _DAY_US
+            parts = []
+            for file in known.tables[table].files:
+                if file.last_us >= first and file.first_us < end:
+                    records = read_checked(root / table / file.name, ["occurred_at", "features"])
+                    times = records["occurred_at"].cast(pa.int64())
+                    within = pc.and_(pc.greater_equal(times, first), pc.less(times, end))
+                    parts.append(records.filter(within))
+            if parts:
+                whole = pa.concat_tables(parts, promote_options="permissive")
+                made = profile.write(folder, table, whole.combine_chunks())
+                names += (made,) if made else ()
+    return names
 
 
 def _rewrite(

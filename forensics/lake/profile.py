@@ -9,6 +9,7 @@ counts: good for "100 times its usual scale", not for a drift test.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from forensics.lake import sql
 from forensics.lake.files import sync
-from forensics.lake.parquet import write_table
+from forensics.lake.parquet import read_checked, write_table
 
 _SAMPLE_ROWS = 4_096
 _FILES_MAX = 16
@@ -63,6 +64,19 @@ def write(folder: Path, table: str, records: pa.Table) -> str | None:
         return None
     name = f"profile-{uuid.uuid4().hex}.parquet"
     write_table(pa.Table.from_pylist(rows, _SCHEMA), folder / name)
+    return name
+
+
+def without(folder: Path, names: tuple[str, ...], point: str, days: Collection[int]) -> str:
+    """One file with all that ``names`` have, but for some days (since 1970) of a decision point."""
+    tables = [read_checked(folder / name) for name in names]
+    rows = pa.concat_tables(tables).cast(_SCHEMA)
+    theirs = pc.and_(
+        pc.equal(rows["point"], point),
+        pc.is_in(rows["day"], value_set=pa.array(sorted(days), pa.int32())),
+    )
+    name = f"profile-{uuid.uuid4().hex}.parquet"
+    write_table(rows.filter(pc.invert(theirs)), folder / name)
     return name
 
 

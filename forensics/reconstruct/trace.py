@@ -6,8 +6,6 @@ it loads.
 
 from __future__ import annotations
 
-import math
-import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +36,7 @@ from forensics.reconstruct.reconstruction import (
 from forensics.reconstruct.redacted import erasure, redaction, said
 from forensics.records.decision import Decision
 from forensics.records.replay import Attribution, CounterfactualSearch, Replay
+from forensics.records.score import contradiction
 
 if TYPE_CHECKING:
     from forensics.replay.client import Workers
@@ -293,17 +292,14 @@ def _declared(
 def _contradictions(decision: Decision, came_from: Mapping[str, Origin]) -> Iterator[Finding]:
     """Where the record contradicts itself, or the lineage events."""
     raw, score = decision.score_bytes, decision.score
-    codes = {("float32", 4): "<f", ("float64", 8): "<d", (None, 4): "<f", (None, 8): "<d"}
-    code = codes.get((decision.score_dtype, len(raw or b"")))
-    if raw and code and isinstance(score, int | float):
-        (exact,) = struct.unpack(code, raw)
-        if not math.isclose(exact, score, rel_tol=1e-6, abs_tol=1e-12) and exact == exact:
-            yield Finding(
-                "score_contradiction",
-                "error",
-                f"the score is recorded as {score!r}, and its exact bytes are those of {exact!r}",
-                {"score": score, "bytes": exact},
-            )
+    why = contradiction(score, raw, decision.score_dtype)
+    if why is not None:
+        yield Finding(
+            "score_contradiction",
+            "error",
+            f"the recorded score contradicts itself: {why}",
+            {"score": score, "bytes": raw and raw.hex(), "dtype": decision.score_dtype},
+        )
     doubts: dict[tuple[str | None, str], list[str]] = {}
     for name, origin in came_from.items():
         if origin.doubt:

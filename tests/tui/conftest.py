@@ -1,10 +1,17 @@
-"""An application on a lake, driven without a terminal, and what its screen shows."""
+"""An application on a lake, driven without a terminal and in a real one, and what it shows."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
 import unicodedata
-from collections.abc import AsyncIterator, Callable
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +19,16 @@ from typing import Any
 import pytest
 
 pytest.importorskip("textual")
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A terminal of many colours for every test, and a folder of its own for what is kept."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
 
 
 class Seat:
@@ -34,10 +51,7 @@ class Seat:
         await self.pilot.press(*keys)
 
     async def type(self, text: str) -> None:
-        names = {" ": "space", "'": "apostrophe", ">": "greater_than_sign", ".": "full_stop",
-                 "=": "equals_sign", "_": "underscore", ":": "colon", "-": "minus",
-                 "<": "less_than_sign"}  # fmt: skip
-        await self.pilot.press(*(names.get(character, character) for character in text))
+        await self.pilot.press(*text)
 
     async def see(self, wanted: str | Callable[[str], bool], patience_s: float = 60) -> str:
         """Wait until the screen shows something, and all that it shows then."""
@@ -60,16 +74,81 @@ def seated() -> Seated:
 
     @asynccontextmanager
     async def seated(
-        root: Path, size: tuple[int, int] = (80, 24), theme: str | None = None, **asked: Any
+        root: Path,
+        size: tuple[int, int] = (80, 24),
+        theme: str | None = None,
+        kept: Any = None,
+        **asked: Any,
     ) -> AsyncIterator[Seat]:
         from forensics_tui.app import ForensicsApp
+        from forensics_tui.kept import NOTHING
         from forensics_tui.opening import Asked, open_lake
 
-        app = ForensicsApp(open_lake(Asked(root, **asked)), theme)
+        app = ForensicsApp(open_lake(Asked(root, **asked), kept or NOTHING), theme)
         async with app.run_test(size=size, notifications=True) as pilot:
             yield Seat(app, pilot)
 
     return seated
+
+
+class Terminal:
+    """A window of a tmux server of its own."""
+
+    def __init__(self, command: str, width: int, height: int, **environment: str) -> None:
+        self._tmux = ["tmux", "-L", f"forensics-test-{uuid.uuid4().hex[:8]}", "-f", os.devnull]
+        size = ["-x", str(width), "-y", str(height)]
+        ours = {**os.environ, "COLORTERM": "", **environment}
+        if "NO_COLOR" not in environment:
+            ours.pop("NO_COLOR", None)
+        words = shlex.join(f"{name}={value}" for name, value in environment.items())
+        program = f"env {words} {command}; echo left with $?; cat"
+        #: How many keys were pressed.
+        self.pressed = 0
+        subprocess.run([*self._tmux, "new-session", "-d", *size, program], check=True, env=ours)
+        # An escape must not wait for what may follow it.
+        subprocess.run([*self._tmux, "set", "-s", "escape-time", "0"], check=True)
+
+    def close(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
+
+    def screen(self, *options: str) -> str:
+        command = [*self._tmux, "capture-pane", "-p", *options]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def press(self, *keys: str) -> None:
+        self.pressed += len(keys)
+        subprocess.run([*self._tmux, "send-keys", *keys], check=True)
+
+    def type(self, text: str) -> None:
+        self.pressed += len(text)
+        subprocess.run([*self._tmux, "send-keys", "-l", text], check=True)
+
+    def see(self, wanted: str | Callable[[str], bool], patience_s: float = 90) -> str:
+        shown = wanted if callable(wanted) else lambda text: wanted in text
+        until = time.monotonic() + patience_s
+        while time.monotonic() < until:
+            if shown(text := self.screen()):
+                return text
+            time.sleep(0.05)
+        raise AssertionError(f"the terminal never showed {wanted!r}:\n{self.screen()}")
+
+
+@pytest.fixture
+def terminal(surroundings: Path) -> Iterator[Callable[..., Terminal]]:
+    """Start ``forensics tui``: ``terminal("--lake", root, size=(80, 24), TERM="xterm")``."""
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    opened: list[Terminal] = []
+
+    def start(*arguments: object, size: tuple[int, int] = (80, 24), **environment: str) -> Terminal:
+        words = [sys.executable, "-m", "forensics", "tui", *map(str, arguments)]
+        environment = {"XDG_STATE_HOME": str(surroundings), **environment}
+        opened.append(Terminal(shlex.join(words), *size, **environment))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
 
 
 @pytest.fixture(scope="session")

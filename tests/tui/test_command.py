@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import re
 import subprocess
 import sys
-import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,59 +14,8 @@ import pytest
 SHOWCASE = "7f3a-c1"
 
 
-class Terminal:
-    """A window of a tmux server of its own."""
-
-    def __init__(self, command: str, width: int, height: int, **environment: str) -> None:
-        self._tmux = ["tmux", "-L", f"forensics-test-{uuid.uuid4().hex[:8]}", "-f", os.devnull]
-        size = ["-x", str(width), "-y", str(height)]
-        ours = {**os.environ, "COLORTERM": "", **environment}
-        if "NO_COLOR" not in environment:
-            ours.pop("NO_COLOR", None)
-        words = [f"{name}={value}" for name, value in environment.items()]
-        program = f"env {' '.join(words)} {command}; echo left with $?; cat"
-        subprocess.run([*self._tmux, "new-session", "-d", *size, program], check=True, env=ours)
-
-    def close(self) -> None:
-        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
-
-    def screen(self, *options: str) -> str:
-        command = [*self._tmux, "capture-pane", "-p", *options]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    def press(self, *keys: str) -> None:
-        subprocess.run([*self._tmux, "send-keys", *keys], check=True)
-
-    def type(self, text: str) -> None:
-        subprocess.run([*self._tmux, "send-keys", "-l", text], check=True)
-
-    def see(self, wanted: str, patience_s: float = 90) -> str:
-        until = time.monotonic() + patience_s
-        while time.monotonic() < until:
-            if wanted in (text := self.screen()):
-                return text
-            time.sleep(0.05)
-        raise AssertionError(f"the terminal never showed {wanted!r}:\n{self.screen()}")
-
-
-@pytest.fixture
-def terminal() -> Iterator[Callable[..., Terminal]]:
-    if shutil.which("tmux") is None:
-        pytest.skip("tmux is not installed")
-    opened: list[Terminal] = []
-
-    def start(*arguments: object, size: tuple[int, int] = (80, 24), **environment: str) -> Terminal:
-        words = [sys.executable, "-m", "forensics", "tui", *map(str, arguments)]
-        opened.append(Terminal(" ".join(words), *size, **environment))
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.close()
-
-
 def test_from_launch_to_a_decision_and_back(
-    sample_lake: Path, terminal: Callable[..., Terminal]
+    sample_lake: Path, terminal: Callable[..., Any]
 ) -> None:
     seat = terminal("--lake", sample_lake)
     seat.see("1 of 30,000")
@@ -88,7 +34,7 @@ def test_from_launch_to_a_decision_and_back(
     seat.see("left with 0")
 
 
-def test_it_opens_on_a_decision(sample_lake: Path, terminal: Callable[..., Terminal]) -> None:
+def test_it_opens_on_a_decision(sample_lake: Path, terminal: Callable[..., Any]) -> None:
     seat = terminal(SHOWCASE, "--lake", sample_lake)
     seat.see(f"request {SHOWCASE}")
     seat.press("q")
@@ -96,10 +42,8 @@ def test_it_opens_on_a_decision(sample_lake: Path, terminal: Callable[..., Termi
 
 
 def test_without_colour_nothing_is_coloured_and_all_can_be_told_apart(
-    sample_lake: Path, terminal: Callable[..., Terminal]
+    sample_lake: Path, terminal: Callable[..., Any]
 ) -> None:
-    import re
-
     seat = terminal("--lake", sample_lake, NO_COLOR="1")
     seat.see("bars up to")
     seat.press("m")
@@ -112,17 +56,20 @@ def test_without_colour_nothing_is_coloured_and_all_can_be_told_apart(
     assert "\n>*10-30 23:57" in seat.screen()
 
 
-def test_eight_colours_are_enough(sample_lake: Path, terminal: Callable[..., Terminal]) -> None:
-    import re
-
-    seat = terminal(SHOWCASE, "--lake", sample_lake, TERM="xterm", COLORTERM="")
+@pytest.mark.parametrize("term", ["xterm", "linux", "dumb"])
+def test_sixteen_colours_are_enough(
+    sample_lake: Path, terminal: Callable[..., Any], term: str
+) -> None:
+    seat = terminal(SHOWCASE, "--lake", sample_lake, TERM=term, COLORTERM="")
     seat.see(f"request {SHOWCASE}")
+    seat.press("]")
+    seat.see("[features]")
     codes = set(re.findall(r"\x1b\[([0-9;]*)m", seat.screen("-e")))
     assert not any("38;" in code or "48;" in code for code in codes)
 
 
 def test_what_is_wrong_is_said_as_every_command_says_it(
-    sample_lake: Path, tmp_path: Path, terminal: Callable[..., Terminal]
+    sample_lake: Path, tmp_path: Path, terminal: Callable[..., Any]
 ) -> None:
     seat = terminal("r-none", "--lake", sample_lake)
     text = seat.see("left with 3")
@@ -133,7 +80,7 @@ def test_what_is_wrong_is_said_as_every_command_says_it(
 
 
 def test_the_config_file_gives_keys_and_a_theme(
-    sample_lake: Path, tmp_path: Path, terminal: Callable[..., Terminal]
+    sample_lake: Path, tmp_path: Path, terminal: Callable[..., Any]
 ) -> None:
     config = tmp_path / "decision-forensics" / "config.toml"
     config.parent.mkdir()
@@ -149,6 +96,45 @@ def test_the_config_file_gives_keys_and_a_theme(
     text = seat.see("left with 2")
     assert "mrak" in text
     assert "page-down" in text.replace("\n", "")
+
+
+def test_the_next_session_begins_where_the_last_one_ended(
+    sample_lake: Path, tmp_path: Path, terminal: Callable[..., Any]
+) -> None:
+    seat = terminal("--lake", sample_lake)
+    seat.see("1 of 30,000")
+    seat.press("m", "/")
+    seat.type("score > 0.9")
+    seat.press("Enter")
+    seat.see("of the matches")
+    seat.press("Enter")
+    seat.see("[summary]")
+    seat.press("]", "q")
+    seat.see("left with 0")
+    seat = terminal("--lake", sample_lake)
+    seat.see("[features]")
+    seat.press("Escape")
+    assert "1 marked" in seat.see("filter score > 0.9")
+    seat.press("q")
+    seat.see("left with 0")
+    seat = terminal("--fresh", "--lake", sample_lake)
+    assert "marked" not in seat.see("1 of 30,000")
+    seat.press("q")
+    seat.see("left with 0")
+    file = tmp_path / "state" / "decision-forensics" / "tui.json"
+    file.write_text("no JSON")
+    seat = terminal("--lake", sample_lake)
+    seat.see("cannot be read: it is now")
+    assert file.with_name("tui.json.unreadable-1").read_text() == "no JSON"
+    seat.press("q")
+    seat.see("left with 0")
+    file.unlink()
+    file.parent.rename(tmp_path / "elsewhere")
+    file.parent.write_text("no folder")
+    seat = terminal("--where", "score > 0.5", "--lake", sample_lake)
+    seat.see("filter score > 0.5")
+    seat.press("q")
+    assert "could not be kept" in seat.see("left with 0")
 
 
 def test_without_a_terminal_it_says_what_to_use_instead(

@@ -19,6 +19,7 @@ TABS = {
     "why": "base value",
     "what if": "what would have changed it ·",
     "steps": "feature_fetch",
+    "lineage": "warehouse/features.b",
     "changes": "billing_features",
     "record": "ingested_at",
     "gaps": "class C1",

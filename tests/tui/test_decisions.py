@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -138,7 +139,7 @@ def test_keys_behind_one_that_opens_a_screen_go_to_that_screen(
             for key, character in (("enter", "\r"), ("right_square_bracket", "]")):
                 seat.app.post_message(Key(key, character))
             await seat.see("[features]")
-            for key, character in (("escape", None), ("t", "t"), ("ctrl+u", None)):
+            for key, character in (("escape", None), ("at", "@"), ("ctrl+u", None)):
                 seat.app.post_message(Key(key, character))
             for character in "2026":
                 seat.app.post_message(Key(character, character))
@@ -294,6 +295,251 @@ def test_the_mouse_moves_sorts_and_opens(sample_lake: Path, seated: Any) -> None
             await seat.see("[summary]")
 
     asyncio.run(session())
+
+
+def test_the_rate_is_that_of_the_rows_and_says_so(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake, size=(120, 30)) as seat:
+            await seat.see("of all · bars up to")
+            await seat.press("slash")
+            await seat.type("utilisation_3m > 40")
+            await seat.press("enter")
+            text = await seat.see(lambda text: "of the matches" in text and "counted" not in text)
+            found = list(find(sample_lake, "utilisation_3m > 40"))
+            declined = sum(row["outcome"] == "DECLINE" for row in found)
+            assert text.splitlines()[1].startswith(f"DECLINE {declined / len(found):.0%} of the ")
+            await seat.press("escape")
+            await seat.see("of all · bars up to")
+
+    asyncio.run(session())
+
+
+def test_it_goes_from_change_to_change(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake, size=(120, 30)) as seat:
+            await seat.see("of all · bars up to")
+            await seat.press("n")
+            await seat.see("no later change")
+            times = []
+            for key, end in (("N", "no earlier change"), ("n", "no later change")):
+                there: list[str] = []
+                while True:
+                    await seat.press(key)
+                    before = there[-1] if there else ""
+                    text = await seat.see(
+                        lambda text, end=end, before=before: (
+                            end in text
+                            or ("\n▲ " in text and text.splitlines()[-1].rstrip() != before)
+                        )
+                    )
+                    said = text.splitlines()[-1].rstrip()
+                    if end in said:
+                        break
+                    there.append(said)
+                    # The row is the first that was decided after the change.
+                    assert at_cursor(text)[2:20] >= said[7:25]
+                times.append([words[2:25] for words in there])
+            assert len(times[0]) > 5
+            assert times[0] == sorted(times[0], reverse=True)
+            assert times[1] == sorted(times[0])[1:]
+            assert any("2026-10-21 02:13" in time for time in times[0])
+            await seat.press("l", "S")
+            await seat.see("request ▼")
+            await seat.press("n")
+            await seat.see("T sorts by time again")
+
+    asyncio.run(session())
+
+
+def test_it_goes_from_mark_to_mark(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            await seat.press("apostrophe")
+            await seat.see("Nothing is marked")
+            await seat.press("m", "G", "m", "at", "ctrl+u")
+            await seat.type("2026-10-21 02:41:07.318")
+            await seat.press("enter")
+            assert SHOWCASE in at_cursor(await seat.see("> 10-21"))
+            await seat.press("m", "apostrophe")
+            await seat.see("30,000 of 30,000")
+            await seat.press("apostrophe")
+            await seat.see("no further mark below")
+            await seat.press("quotation_mark")
+            assert SHOWCASE in at_cursor(await seat.see(">*10-21"))
+            await seat.press("quotation_mark")
+            await seat.see("1 of 30,000")
+            await seat.press("quotation_mark")
+            await seat.see("no further mark above")
+            # One that is not among the rows is passed by, and another order has its own places.
+            await seat.press("slash")
+            await seat.type(f"request_id <> '{SHOWCASE}'")
+            await seat.press("enter")
+            await seat.see("1 of 29,999")
+            await seat.press("apostrophe")
+            await seat.see("29,999 of 29,999")
+            await seat.press("escape")
+            await seat.see("30,000 of 30,000")
+            await seat.press("slash")
+            await seat.type("utilisation_3m > 5")
+            await seat.press("enter")
+            await seat.see(lambda text: "ends" not in text and "1 of 30,000" not in text)
+            await seat.press("g", "l", "S")
+            await seat.see("request ▼")
+            await seat.press("g", "apostrophe")
+            assert SHOWCASE in at_cursor(await seat.see("\n>*"))
+
+    asyncio.run(session())
+
+
+def test_marks_are_listed_opened_and_taken_away(sample_lake: Path, seated: Any) -> None:
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            await seat.press("M")
+            await seat.see("Nothing is marked")
+            await seat.press("m", "j", "m", "j", "m", "M")
+            text = await seat.see("enter opens")
+            listed = [line.split()[2] for line in text.splitlines() if "│ 2026" in line]
+            await seat.press("j", "m")
+            await seat.see(lambda text: text.count("│ 2026") == 2)
+            await seat.press("k", "enter")
+            await seat.see("[summary]")
+            await seat.press("apostrophe")
+            await seat.see(listed[2] if len(listed) > 2 else "credit_line")
+            await seat.press("apostrophe")
+            await seat.see("no further mark")
+            await seat.press("quotation_mark")
+            await seat.press("M", "U")
+            await seat.see(lambda text: "enter opens" not in text)
+            assert seat.app.marks == {}
+            await seat.press("quotation_mark")
+            await seat.see("Nothing is marked")
+            await seat.press("escape")
+            await seat.see(lambda text: "of 30,000" in text and "marked" not in text)
+
+    asyncio.run(session())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    return place
+
+
+def test_rows_are_written_as_they_are_shown(sample_lake: Path, seated: Any, folder: Path) -> None:
+    import pyarrow.parquet as pq
+
+    condition = "utilisation_3m > 5"
+    names = ["occurred_at", "request_id", "outcome", "score", "features.utilisation_3m"]
+
+    async def session() -> None:
+        async with seated(sample_lake, where=condition) as seat:
+            await seat.see("of the matches")
+            seat.app.screen._columns_chosen(tuple(names))
+            await seat.see("score    utilisation_3m")
+            for suffix in ("csv", "parquet", "jsonl"):
+                await seat.press("e")
+                await seat.see("the columns that are shown")
+                await seat.press("ctrl+u")
+                await seat.type(f"rows.{suffix}")
+                await seat.press("enter")
+                await seat.see(f"rows in rows.{suffix}")
+
+    asyncio.run(session())
+    wanted = [
+        [row["occurred_at"], row["request_id"], row["outcome"], row["score"]]
+        for row in find(sample_lake, condition)
+    ]
+    table = pq.read_table(folder / "rows.parquet")
+    assert table.column_names == names
+    assert [str(field.type) for field in table.schema] == [
+        "timestamp[us, tz=UTC]", "string", "string", "double", "double"
+    ]  # fmt: skip
+    assert [list(row.values())[:4] for row in table.to_pylist()] == wanted
+    lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["request_id"] for line in lines] == [row[1] for row in wanted]
+    assert [json.loads(line)["features.utilisation_3m"] for line in lines] == table.column(
+        "features.utilisation_3m"
+    ).to_pylist()
+    text = (folder / "rows.csv").read_text(encoding="utf-8").splitlines()
+    assert text[0] == ",".join(names)
+    assert [line.split(",")[1] for line in text[1:]] == [row[1] for row in wanted]
+
+
+def test_a_file_that_is_there_is_only_replaced_on_purpose(
+    sample_lake: Path, seated: Any, folder: Path
+) -> None:
+    (folder / "rows.csv").write_text("mine")
+
+    async def session() -> None:
+        async with seated(sample_lake, where=f"request_id = '{SHOWCASE}'") as seat:
+            await seat.see("1 of 1")
+            await seat.press("e")
+            await seat.see("write 1 row,")
+            for name, says in (
+                ("rows.txt", "has to end in"),
+                ("none/rows.csv", "no folder none"),
+                ("rows.csv", "is there already"),
+            ):
+                await seat.press("ctrl+u")
+                await seat.type(name)
+                await seat.press("enter")
+                await seat.see(says)
+            await seat.press("escape")
+            await seat.see(lambda text: "is there already" not in text)
+            assert (folder / "rows.csv").read_text() == "mine"
+            await seat.press("e", "ctrl+u")
+            await seat.type("rows.csv")
+            await seat.press("enter")
+            await seat.see("is there already")
+            await seat.press("enter")
+            await seat.see("1 row in rows.csv")
+            assert SHOWCASE in (folder / "rows.csv").read_text()
+
+    asyncio.run(session())
+
+
+def test_writing_can_be_ended_and_leaves_nothing(
+    sample_lake: Path, seated: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    from forensics.lake.window import TimePages
+
+    began, allowed = threading.Event(), threading.Event()
+    read = TimePages.rows
+
+    def slow(self: TimePages, first: int, count: int) -> Any:
+        if count > 1_000 and first:
+            began.set()
+            assert allowed.wait(60)
+        return read(self, first, count)
+
+    monkeypatch.setattr(TimePages, "rows", slow)
+
+    async def session() -> None:
+        async with seated(sample_lake) as seat:
+            await seat.see("1 of 30,000")
+            await seat.press("e", "enter")
+            await seat.see("writing")
+            while not began.is_set():
+                await asyncio.sleep(0.01)
+            await seat.press("e")
+            await seat.see("being written already")
+            await seat.press("escape")
+            await seat.see("ended: no file was written")
+            allowed.set()
+            while list(folder.iterdir()):
+                await asyncio.sleep(0.01)
+            await seat.see("1 of 30,000")
+
+    try:
+        asyncio.run(session())
+    finally:
+        allowed.set()
 
 
 @pytest.fixture

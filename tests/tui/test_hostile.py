@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from forensics.testing import decision_record
+from forensics.testing import change_record, decision_record, override_record
 
 HOSTILE = [
     "\x1b[2J\x1b[1;1H", "\x1b]0;title\x07", "\x1b]52;c;cm0gLXJmIC8=\x07", "\x1b]8;;http://x\x1b\\",
@@ -125,5 +126,118 @@ def test_ids_and_features_full_of_it_open(
                 await seat.press("o", "y", "ctrl+y", "escape")
                 await seat.see(f"{place + 1} of")
                 await seat.press("j")
+
+    asyncio.run(session())
+
+
+#: Places that keys lead to from a decision, and what each takes before it is left.
+PLACES = {"t": "timeline", "s": "state", "f": "findings", "L": "lineage", "x": "diff"}
+_CHUNK = 90
+
+
+@pytest.fixture(scope="module")
+def naughty(corpus: Path) -> list[str]:
+    file = corpus / "hostile" / "blns" / "blns.json"
+    listed = json.loads(file.read_text(encoding="utf-8"))
+    assert len(listed) > 400
+    return list(dict.fromkeys([*filter(None, listed), *HOSTILE]))
+
+
+def all_of(number: int, texts: list[str]) -> list[dict[str, Any]]:
+    """A decision that is full of some texts, and what happened to it."""
+    # A feature's name has to be printable and short; a value may be anything.
+    fit = [f"{at}{text if text.isprintable() and len(text) < 100 else ''}"
+           for at, text in enumerate(texts)]  # fmt: skip
+    names = dict(zip(fit, texts, strict=True))
+    first = texts[0]
+    steps = [
+        {"id": text, "kind": text, "component": text, "version": text, "error": text,
+         "inputs": {text: text}, "outputs": {"x": text}}
+        for text in texts
+    ]  # fmt: skip
+    sources = [
+        {"view": text, "features": [name], "dataset": text, "status": text, "job": text,
+         "run_id": text}
+        for name, text in names.items()
+    ]  # fmt: skip
+    identifier = f"{first} {number}"
+    return [
+        decision_record(
+            decision_id=identifier,
+            request_id=identifier,
+            outcome=first,
+            environment=first,
+            region=first,
+            subject={"id": first, "purpose": first},
+            model={"name": first, "version": first},
+            config={"name": first, "revision": first, "values": names},
+            features=names,
+            feature_sources=sources,
+            consumer={"name": first, "received": first, "action": first},
+            steps=steps,
+            my_own=names,
+        ),
+        *(
+            change_record(
+                change_id=f"{identifier} {at}", component=text, from_version=text,
+                to_version=text, actor=text, reason=text,
+            )
+            for at, text in enumerate(texts)
+        ),
+        override_record(
+            override_id=identifier, decision_id=identifier, actor=first, reason=first,
+            original_outcome=first, final_outcome=first,
+        ),
+    ]  # fmt: skip
+
+
+def test_no_place_obeys_the_naughty_strings(
+    lake: Path,
+    take_in: Callable[..., Any],
+    naughty: list[str],
+    seated: Any,
+    assert_inert: Callable[[str], None],
+) -> None:
+    chunks = [naughty[at : at + _CHUNK] for at in range(0, len(naughty), _CHUNK)]
+    records = [record for at, texts in enumerate(chunks) for record in all_of(at, texts)]
+    plain = [record(at + 1_000, text) for at, text in enumerate(naughty)]
+    report = take_in([*records, *plain])
+    assert not report.quarantined
+
+    async def session() -> None:
+        async with seated(lake, size=(200, 60)) as seat:
+            total = len(chunks) + len(naughty)
+            await seat.see(f"1 of {total:,}")
+            for _ in range(total // 50 + 1):
+                assert_inert(seat.text)
+                await seat.press("space", "y", "o")
+                await seat.see(lambda text: any(line[:1] == ">" for line in text.split("\n")))
+                assert_inert(seat.app.clipboard)
+            await seat.press("G", "m")
+            for _ in chunks:
+                await seat.press("m", "enter")
+                await seat.see("[summary]")
+                await seat.see(lambda text: "replaying" not in text.split("\n")[0])
+                for _ in range(9):
+                    assert_inert(seat.text)
+                    await seat.press("G")
+                    assert_inert(seat.text)
+                    await seat.press("right_square_bracket")
+                await seat.press("escape", "k")
+            await seat.press("enter")
+            await seat.see("[summary]")
+            for key, name in PLACES.items():
+                await seat.press(key)
+                await seat.see(lambda text, name=name: name in text.split("\n")[0])
+                for _ in range(60):
+                    await seat.press("j")
+                    assert_inert(seat.text)
+                await seat.press("enter")
+                await seat.pilot.pause()
+                assert_inert(seat.text)
+                while seat.app.screen.name != "decision" or seat.app.screen_stack[-2].name == name:
+                    await seat.press("escape")
+                    await seat.pilot.pause()
+            assert seat.app.is_running
 
     asyncio.run(session())

@@ -5,14 +5,19 @@ It runs in a thread while Textual is being imported, and imports nothing of it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from forensics.errors import UsageError
 from forensics.lake import scan, sql
+from forensics.lake.find import points_with_names
 from forensics.lake.snapshot import Snapshot, take
 from forensics.lake.window import Reader, Row, View, known_spans, names_of
+from forensics_tui.kept import NOTHING, Kept
 
 if TYPE_CHECKING:
     from forensics.reconstruct.reconstruction import Reconstruction
@@ -35,6 +40,20 @@ class Asked:
     since_us: int | None = None
     until_us: int | None = None
     where: str | None = None
+    #: A theme that wins over the one of the last session, and over the config file's.
+    theme: str | None = None
+    #: Begin as if it were the first time.
+    fresh: bool = False
+    #: The folder of postmortems; beside the lake where None.
+    postmortems: Path | None = None
+
+    @property
+    def anything(self) -> bool:
+        """Whether it says what to show."""
+        return any(
+            value is not None
+            for value in (self.identifier, self.point, self.since_us, self.until_us, self.where)
+        )
 
 
 @dataclass(slots=True)
@@ -52,6 +71,10 @@ class Opened:
     found: scan.Found | None = None
     rows: list[Row] = field(default_factory=list)
     traced: list[Reconstruction] = field(default_factory=list)
+    #: Where one was in the last session.
+    kept: Kept = NOTHING
+    #: Something that a person should be told at the start.
+    word: str = ""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -63,8 +86,12 @@ class Opened:
         return names_of(self.snapshot, self.view.points)
 
 
-def open_lake(asked: Asked) -> Opened:
+def open_lake(asked: Asked, kept: Kept = NOTHING) -> Opened:
     """Open the lake and read what comes first.
+
+    Args:
+        asked: what the command was asked for.
+        kept: where one was in the last session; what was asked for wins over it.
 
     Raises:
         LakeError: when there is no lake.
@@ -80,14 +107,10 @@ def open_lake(asked: Asked) -> Opened:
             f"No decision point {asked.point!r} in this lake.",
             f"It has: {', '.join(points) or 'none yet'}.",
         )
-    view = View(
-        (asked.point,) if asked.point else tuple(points),
-        first_columns(points if asked.point is None else [asked.point]),
-        asked.where,
-        since_us=asked.since_us,
-        until_us=asked.until_us,
-    )
-    opened = Opened(asked, reader, patient, view)
+    if asked.anything:
+        kept = replace(kept, decision=None, tab=None)
+    view = _view(snapshot, asked, kept, [asked.point] if asked.point else points)
+    opened = Opened(asked, reader, patient, view, kept=kept)
     if asked.identifier is not None:
         from forensics.reconstruct.trace import trace
 
@@ -96,6 +119,26 @@ def open_lake(asked: Asked) -> Opened:
         opened.found = next(scan.look(reader.another(), view))
         opened.rows = opened.found.pages.rows(0, AHEAD)
     return opened
+
+
+def _view(snapshot: Snapshot, asked: Asked, kept: Kept, points: list[str]) -> View:
+    """What is looked at first: as asked, else as in the last session, as far as it can still be."""
+    names = names_of(snapshot, points)
+    where = asked.where
+    if where is None and kept.where is not None:
+        with suppress(UsageError):  # its names may be of another decision point
+            points_with_names(snapshot, points, kept.where)
+            where = kept.where
+    asks_times = asked.since_us is not None or asked.until_us is not None
+    return View(
+        tuple(points),
+        tuple(name for name in kept.columns if name in names) or first_columns(points),
+        where,
+        order=kept.order if kept.order in names else "occurred_at",
+        descending=kept.descending,
+        since_us=asked.since_us if asks_times else kept.since_us,
+        until_us=asked.until_us if asks_times else kept.until_us,
+    )
 
 
 def first_columns(points: list[str]) -> tuple[str, ...]:

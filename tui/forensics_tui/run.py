@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from forensics.errors import UsageError
-from forensics_tui.opening import Asked, open_lake
+from forensics.errors import ForensicsError, UsageError
+from forensics.lake.layout import identity
+from forensics_tui.kept import NOTHING, Store
+from forensics_tui.opening import Asked, Opened, open_lake
 
 
-def run(asked: Asked, theme: Any = None, keys: Any = None) -> None:
-    """Show the lake until the person leaves.
+def run(asked: Asked, theme: Any = None, keys: Any = None) -> str:
+    """Show the lake until the person leaves, and keep where they were for the next time.
 
     Args:
         asked: what is shown first.
         theme: the name of a theme; the dark one where None.
         keys: this person's keys by the ids of :mod:`forensics_tui.keys`.
+
+    Returns:
+        What a person should be told at the end: why nothing could be kept; else nothing.
 
     Raises:
         ModuleNotFoundError: when Textual is not installed.
@@ -24,14 +29,40 @@ def run(asked: Asked, theme: Any = None, keys: Any = None) -> None:
             no such theme or key.
     """
     with ThreadPoolExecutor(1) as pool:
-        opening = pool.submit(open_lake, asked)
+        opening = pool.submit(opened, asked)
         from forensics_tui.app import ForensicsApp
 
-        opened = opening.result()
-    ForensicsApp(opened, theme, _checked(keys)).run()
+        found, store = opening.result()
+    app = ForensicsApp(found, theme, checked(keys), store.save)
+    app.run()
+    try:
+        store.save(app.kept)
+    except ForensicsError as error:
+        from forensics_tui.inert import said
+
+        return said(error)
+    return ""
 
 
-def _checked(keys: Any) -> Mapping[str, str]:
+def opened(asked: Asked) -> tuple[Opened, Store]:
+    """The lake, as the last session left it, and where this one is kept.
+
+    Raises:
+        ForensicsError: as :func:`forensics_tui.opening.open_lake`.
+    """
+    store = Store(identity(asked.root))
+    kept, word = (NOTHING, "") if asked.fresh else store.load()
+    found = open_lake(asked, kept)
+    found.word = word
+    return found, store
+
+
+def checked(keys: Any) -> Mapping[str, str]:
+    """The keys of a config file.
+
+    Raises:
+        UsageError: when nothing has such a name, or a key is no text.
+    """
     from forensics_tui.keys import ids
 
     if not isinstance(keys, dict):

@@ -283,7 +283,7 @@ class _Reader:
             return None
         if operation is None:
             return None
-        known = arguments[0].value if isinstance(arguments[0], Constant) else None
-        if operation == "negative" and isinstance(known, float):
-            return Constant(-known)
+        number = arguments[0].value if isinstance(arguments[0], Constant) else None
+        if operation == "negative" and isinstance(number, float):
+            return Constant(-number)
         return Call(operation, arguments)

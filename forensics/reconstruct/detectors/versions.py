@@ -70,9 +70,8 @@ class StaleCache(Detector):
         if not cache.get("hit"):
             return
         written = cache.get("written_at")
-        later = written is not None and written - decision.occurred_at > self.LONGEST
         age = f", written {ago(decision.occurred_at - written)} earlier" if written else ""
-        if later:
+        if written and written - decision.occurred_at > self.LONGEST:
             age = f", written {ago(written - decision.occurred_at)} later"
             yield self.found(
                 "later",

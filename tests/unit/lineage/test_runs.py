@@ -289,6 +289,34 @@ def test_a_dataset_is_known_by_every_name_that_a_symlink_gave_it(
     }  # fmt: skip
 
 
+def test_several_questions_are_answered_as_each_alone(lake: Path, take_in: TakeIn) -> None:
+    tested = {"dataQualityAssertions": {"assertions": [{"assertion": "unique", "success": True}]}}
+    take_in([
+        event(0, "START", "a", outputs=["x"]), event(1, "COMPLETE", "a"),
+        event(2, "COMPLETE", "b", outputs=["x", "y"]), event(8, "ABORT", "b"),
+        event(5, "COMPLETE", "c", inputs=[dataset("y", **tested)], outputs=["x"]),
+    ])  # fmt: skip
+    snapshot = take(lake)
+    asked = [runs.Asked(f"warehouse/{name}", at(minute), limit)
+             for name in ("x", "y", "z") for minute in (3, 9) for limit in (1, 2)]  # fmt: skip
+    assert runs.writers_of(snapshot, asked) == [
+        runs.writers(snapshot, name, before=before, limit=limit) for name, before, limit in asked
+    ]
+    assert {run.state for run in runs.writers_of(snapshot, asked[:1])[0]} == {"COMPLETE"}
+    assert runs.by_ids(snapshot, ["a", "b", "none"], until=at(3)) == {
+        name: runs.by_id(snapshot, name, until=at(3)) for name in ("a", "b", "none")
+    }
+    spans = [runs.Span(f"warehouse/{name}", after, at(9))
+             for name in ("x", "y") for after in (None, at(2), at(6))]  # fmt: skip
+    found = runs.tests_of(snapshot, spans)
+    assert found == [
+        runs.tests(snapshot, name, after=after, before=before) for name, after, before in spans
+    ]
+    assert [len(tests) for tests in found] == [0, 0, 0, 1, 1, 0]
+    assert (runs.writers_of(snapshot, []), runs.tests_of(snapshot, [])) == ([], [])
+    assert runs.by_ids(snapshot, []) == {}
+
+
 def test_a_lake_without_lineage_has_neither_writers_nor_tests(lake: Path, take_in: TakeIn) -> None:
     take_in([decision_record()])
     assert writers(lake, "warehouse/x", 9) == []

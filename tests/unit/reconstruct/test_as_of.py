@@ -206,6 +206,29 @@ def test_a_pipeline_is_told_with_its_last_good_run_and_what_was_served(
     assert [run[-1] for run in between.served] == ["1"], "decisions were served the old values yet"
 
 
+def test_a_run_that_was_taken_back_is_in_force_only_until_then(
+    lake: Path, take_in: TakeIn, tmp_path: Path
+) -> None:
+    aborted = run_events("billing", 2, 30, state="ABORT")[1:]
+    take_in(
+        write_events(
+            tmp_path / "runs.jsonl",
+            run_events("billing", 1, 10, code="88ac"),
+            run_events("billing", 2, 20, code="3e1f"),
+            aborted,
+        )
+    )
+    take_in(decisions(range(60)))
+
+    def in_force(minute: float) -> tuple[str | None, str | None, str | None]:
+        (pipeline,) = state(lake, minute).pipelines
+        return (pipeline.run_id or "")[-1:], pipeline.code_version, pipeline.failed
+
+    assert in_force(15) == ("1", "88ac", None)
+    assert in_force(25) == ("2", "3e1f", None), "that it was aborted nobody could know"
+    assert in_force(35) == ("1", "88ac", "ABORT")
+
+
 def test_a_lake_of_changes_alone_has_a_state(lake: Path, take_in: TakeIn) -> None:
     take_in([change_record(occurred_at=text(at(10)), kind="flag", component="f")])
     found = state(lake, 20)

@@ -391,3 +391,36 @@ def test_neither_later_changes_nor_many_hide_what_a_decision_ran_on(
     found = before(take(lake), at(500), decision_point="credit_line", digests=[digest], limit=20)
     assert [change.component for change in found[:20]] == [f"f{n}" for n in range(59, 39, -1)]
     assert [change.to_digest for change in found[20:]] == [digest]
+
+
+def test_a_digest_that_the_log_begins_to_tell_is_first_seen_and_no_change(
+    lake: Path, take_in: TakeIn
+) -> None:
+    def with_digest(minutes: range, letter: str) -> list[dict[str, Any]]:
+        digest = "sha256:" + 64 * letter
+        return [{**one, "model": {**one["model"], "digest": digest}} for one in decisions(minutes)]
+
+    take_in([
+        *decisions(range(120)),
+        *with_digest(range(120, 240), "a"),
+        *decisions(range(240, 360)),  # a writer that does not tell it is no other version
+        *with_digest(range(360, 480), "b"),
+    ])  # fmt: skip
+    assert told(lake) == [
+        ("deploy pd v1 digest aaaaaaaa first seen", None),
+        ("deploy pd aaaaaaaa → bbbbbbbb (nobody announced it)", "unannounced"),
+    ]
+
+
+def test_a_kind_of_component_that_the_log_begins_to_tell_is_first_seen(
+    lake: Path, take_in: TakeIn
+) -> None:
+    take_in([
+        *decisions(range(120)),
+        *decisions(range(120, 240), config={"name": "c", "revision": "c1"}),
+        *decisions(range(240, 400), config={"name": "d", "revision": "d1"}),
+    ])  # fmt: skip
+    assert told(lake) == [
+        ("config c version c1 first seen", None),
+        ("config d d1 (nobody announced it)", "unannounced"),
+    ]

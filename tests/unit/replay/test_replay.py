@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -86,6 +87,24 @@ def test_a_score_widened_to_float64_is_compared_in_that_type(
     assert replay(wide, service.kept).verdict == "bit_exact"
     near = struct.pack("<q", struct.unpack("<q", raw)[0] + 1)
     assert replay(replace(wide, score_bytes=near), service.kept).verdict == "within_ulp"
+
+
+def test_a_number_that_is_not_that_of_its_own_bytes_is_no_proof(
+    service: Any, decision: Decision
+) -> None:
+    assert decision.score is not None
+    found = replay(replace(decision, score=decision.score - 0.1), service.kept)
+    assert found.verdict == "same_outcome"
+    assert found.first_divergence is not None
+    assert found.first_divergence.step == "score"
+    said = f"score is {decision.score - 0.1}, and score_bytes are those of {decision.score}"
+    assert said in found.first_divergence.statement
+    for changes in ({"score": math.nan}, {"score_dtype": "float64"}, {"score_dtype": "int64"}):
+        assert replay(replace(decision, **changes), service.kept).verdict == "same_outcome"
+    only_number = replace(decision, score_bytes=None, score_dtype="int64")
+    assert replay(only_number, service.kept).verdict == "same_outcome"
+    without_number = replace(decision, score=None)
+    assert replay(without_number, service.kept).verdict == "bit_exact"
 
 
 def test_another_score_with_another_outcome_diverges_at_the_model(service: Any) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.message import Message
@@ -22,8 +22,10 @@ from forensics.reconstruct.trace import decisions, trace
 from forensics.records.decision import Decision
 from forensics.records.safe_text import safe_text
 from forensics.report.spans import Line, span
-from forensics_tui import keys, tabs
+from forensics_tui import keys, origins, tabs
 from forensics_tui.inert import said
+from forensics_tui.kept import Key as Key_
+from forensics_tui.kept import key_of
 from forensics_tui.keys import ANYWHERE, GO, LINES, Key, bindings
 from forensics_tui.opening import Opened
 from forensics_tui.screens.place import Place
@@ -31,6 +33,9 @@ from forensics_tui.widgets.chrome import Crumbs, Hints
 from forensics_tui.widgets.lines import Lines
 from forensics_tui.widgets.record_tree import RecordTree
 from forensics_tui.widgets.tab_bar import TabBar
+
+if TYPE_CHECKING:
+    from forensics.incident.pins import Pinnable
 
 _COUNTERFACTUALS = 3
 _Tab = Callable[[Reconstruction, int], list[Line]]
@@ -41,6 +46,7 @@ TABS: tuple[tuple[str, _Tab | None, bool], ...] = (
     ("why", tabs.why, True),
     ("what if", tabs.what_if, True),
     ("steps", tabs.steps, False),
+    ("lineage", origins.lines, False),
     ("changes", tabs.changes, False),
     ("record", None, False),
     ("gaps", tabs.gaps, False),
@@ -83,9 +89,18 @@ class DecisionScreen(Place):
         number: int
         row: Row | float | None
 
-    def __init__(self, opened: Opened, row: Row, traced: Reconstruction | None = None) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        row: Row,
+        traced: Reconstruction | None = None,
+        *,
+        tab: str | None = None,
+    ) -> None:
         super().__init__(opened, id="decision")
         self._row = row
+        names = [name for name, _, _ in TABS]
+        self._first_tab = names.index(tab) if tab in names else 0
         self._found = traced
         self._replayed = False
         self._error = ""
@@ -106,7 +121,7 @@ class DecisionScreen(Place):
 
     def on_mount(self) -> None:
         """Show what there is, and ask for the rest."""
-        self.set_focus(self.query_one(Lines))
+        self._to_tab(self._first_tab)
         self._clock = self.set_interval(0.5, self._tick)
         self._load()
 
@@ -131,6 +146,24 @@ class DecisionScreen(Place):
     def point(self) -> str | None:
         """Where it was decided."""
         return str(self._row[POINT])
+
+    @property
+    def key(self) -> Key_:
+        """By what the decision is found again."""
+        return key_of(self._row)
+
+    @property
+    def tab(self) -> str:
+        """The name of the tab that is shown."""
+        return TABS[self.query_one(TabBar).active][0]
+
+    def pinnables(self) -> list[Pinnable]:
+        """The facts of the decision, those of the tab first."""
+        from forensics_tui.pinnables import of_decision
+
+        if self._found is None:
+            return []
+        return of_decision(self._found, TABS[self.query_one(TabBar).active][0])
 
     @property
     def row(self) -> Row:
@@ -282,8 +315,24 @@ class DecisionScreen(Place):
             self.app.say("There is no further one of this request or subject.")
             return
         self.app.say("")
-        self._row, self._found = message.row, None
+        self._go_to(message.row)
+
+    def _go_to(self, row: Row) -> None:
+        self._row, self._found = row, None
         self._load()
+
+    def action_mark_step(self, step: int) -> None:
+        """The next marked decision in time, or the one before."""
+        marks = sorted(self.app.marks.values(), key=key_of)
+        here = self.key
+        if step > 0:
+            beyond = [row for row in marks if key_of(row) > here]
+        else:
+            beyond = [row for row in reversed(marks) if key_of(row) < here]
+        if beyond:
+            self._go_to(beyond[0])
+        else:
+            self.app.say("There is no further mark." if marks else "Nothing is marked: m marks.")
 
     def action_mark(self) -> None:
         """Mark the decision, or take its mark away."""

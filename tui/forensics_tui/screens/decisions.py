@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.message import Message
@@ -15,25 +13,28 @@ from textual.message import Message
 from forensics.errors import ForensicsError
 from forensics.lake import scan
 from forensics.lake.read import from_micros
-from forensics.lake.snapshot import take
+from forensics.lake.snapshot import Snapshot, take
 from forensics.lake.window import TIME, Cancelled, Reader, Row, View
 from forensics.records.safe_text import safe_text
 from forensics_tui.inert import said, time_words
+from forensics_tui.kept import Kept
 from forensics_tui.keys import ANYWHERE, DECISIONS, GO, TABLE, Key, bindings
-from forensics_tui.opening import AHEAD, Opened
-from forensics_tui.screens.place import Place
+from forensics_tui.opening import AHEAD, Opened, first_columns
+from forensics_tui.pacing import now_and_then
+from forensics_tui.screens.rows import GoesThroughRows, WritesRows
 from forensics_tui.widgets.chrome import Crumbs, Hints
 from forensics_tui.widgets.filter_bar import FilterBar
 from forensics_tui.widgets.histogram import Histogram
 from forensics_tui.widgets.table import WindowTable
 
-_TELL_EVERY_S = 0.2
+if TYPE_CHECKING:
+    from forensics.incident.pins import Pinnable
+
 _FOLLOW_EVERY_S = 2.0
 _ZOOM_LEAST_US = 1_000_000
-_T = TypeVar("_T")
 
 
-class DecisionsScreen(Place):
+class DecisionsScreen(GoesThroughRows, WritesRows):
     """A window's decisions."""
 
     TITLE = "Decisions"
@@ -52,6 +53,9 @@ class DecisionsScreen(Place):
 
     @dataclass
     class _Counted(Message):
+        """Outcomes were counted, those of ``of``."""
+
+        of: _Rated
         rates: scan.Rates
         changes: list[scan.Announced]
 
@@ -68,13 +72,11 @@ class DecisionsScreen(Place):
 
     def __init__(self, opened: Opened) -> None:
         super().__init__(opened, id="decisions")
-        #: What is asked for, which may not have been found yet, and what is shown.
+        #: What is asked for, which may not have been found yet.
         self._view = opened.view
-        self._shown = opened.view
-        self._found: scan.Found | None = opened.found
         self._number = 0
-        self._looking: Reader | None = None
         self._counting: Reader | None = None
+        self._rated: _Rated | None = None
         self._following = False
 
     def compose(self) -> ComposeResult:
@@ -89,6 +91,7 @@ class DecisionsScreen(Place):
         """Show what is there, and look for the rest."""
         self.set_focus(self.table)
         self.table.marks = self.app.marks
+        self.query_one(Histogram).outcome = self._opened.kept.outcome
         first, last = map(from_micros, self._opened.snapshot.window_us() or (0, 0))
         self.table.one_year = first.year == last.year
         found = self._opened.found
@@ -97,7 +100,8 @@ class DecisionsScreen(Place):
         else:
             self._look(self._view)
         self._tell()
-        self.call_after_refresh(self._count)
+        if self._looking is None:
+            self.call_after_refresh(self._count)
         self.set_interval(_FOLLOW_EVERY_S, self._follow)
 
     def on_screen_resume(self) -> None:
@@ -107,6 +111,7 @@ class DecisionsScreen(Place):
 
     def on_unmount(self) -> None:
         """Nobody waits any more."""
+        self._writing = None
         for reader in (self._looking, self._counting):
             if reader is not None:
                 reader.cancel()
@@ -118,9 +123,45 @@ class DecisionsScreen(Place):
         return row[TIME] if row is not None else None
 
     @property
-    def table(self) -> WindowTable:
-        """The rows."""
-        return self.query_one(WindowTable)
+    def window_us(self) -> tuple[int, int] | None:
+        """The window that the rows are limited to."""
+        view, all_ = self._shown, self._opened.snapshot.window_us() or (0, 0)
+        if view.since_us is None and view.until_us is None:
+            return None
+        since = view.since_us if view.since_us is not None else all_[0]
+        return since, view.until_us if view.until_us is not None else all_[1] + 1
+
+    def pinnables(self) -> list[Pinnable]:
+        """The row under the cursor, how many rows there are, and the rate over the window."""
+        from forensics_tui.pinnables import of_rows
+
+        histogram, table = self.query_one(Histogram), self.table
+        same = self._rated is not None and self._rated.where == self._shown.where
+        rates = histogram.rates if same else None
+        return of_rows(table.row, self._shown, self._found, rates, histogram.shown)
+
+    def marks_changed(self) -> None:
+        """Draw the signs of marks anew."""
+        self.table.refresh()
+        self._tell()
+
+    def remember(self) -> Kept:
+        """Where one is, for the next session."""
+        view, points = self._view, list(self._view.points)
+        return Kept(
+            since_us=view.since_us,
+            until_us=view.until_us,
+            where=view.where,
+            order=view.order,
+            descending=view.descending,
+            columns=view.columns if view.columns != first_columns(points) else (),
+            outcome=self.query_one(Histogram).outcome,
+        )
+
+    @property
+    def view(self) -> View:
+        """What is looked at, which may not have been found yet."""
+        return self._view
 
     @property
     def bar(self) -> FilterBar:
@@ -145,7 +186,7 @@ class DecisionsScreen(Place):
 
     def _search(self, reader: Reader, number: int, view: View, place_us: int | None) -> None:
         try:
-            for found in _now_and_then(scan.look(reader, view)):
+            for found in now_and_then(scan.look(reader, view)):
                 place = found.pages.place(place_us) if place_us is not None else 0
                 place = min(place or 0, max(found.pages.total - 1, 0))
                 rows = found.pages.rows(max(place - AHEAD, 0), min(place, AHEAD) + AHEAD)
@@ -162,6 +203,7 @@ class DecisionsScreen(Place):
         found = message.found
         if found.done >= 1:
             self._looking = None
+            self.call_after_refresh(self._count)
         if self._shown is message.view and self.table.total and found.done < 1:
             self._found = found
             self.table.grow(found.pages)
@@ -216,7 +258,9 @@ class DecisionsScreen(Place):
                 words = f"{place:,} of the first {found.pages.total:,} of {found.matches:,}"
             else:
                 words = f"{place:,} of {found.matches:,}"
-        if self._looking is not None:
+        if self._writing is not None:
+            words = f"writing {self._writing:.0%}, esc ends"
+        elif self._looking is not None:
             done = found.done if found is not None and found.done < 1 else 0.0
             words += f" · {done:.0%}, esc ends"
         elif found is not None and found.done < 1:
@@ -224,19 +268,24 @@ class DecisionsScreen(Place):
         self.bar.say(words)
 
     def _count(self) -> None:
-        """Count the outcomes of the window, beside everything else."""
+        """Count the outcomes of the rows, beside everything else."""
+        wanted = _Rated.by(self._shown, self._opened.snapshot)
+        if wanted == self._rated:
+            return
         if self._counting is not None:
+            if self._rated is not None and wanted == replace(self._rated, live=wanted.live):
+                return  # what has landed meanwhile is counted after it, or it would never end
             self._counting.cancel()
+        self._rated = wanted
         reader = self._counting = self._opened.patient.another(self._opened.snapshot)
-        view = replace(self._view, where=None)
-        work = partial(self._rates, reader, view)
+        work = partial(self._rates, reader, self._shown, wanted)
         self.run_worker(work, thread=True, group="rates", exit_on_error=False)
 
-    def _rates(self, reader: Reader, view: View) -> None:
+    def _rates(self, reader: Reader, view: View, of: _Rated) -> None:
         try:
             changes = scan.announced(reader)
-            for rates in _now_and_then(scan.rates(reader, view)):
-                self.post_message(self._Counted(rates.copy(), changes))
+            for rates in now_and_then(scan.rates(reader, view)):
+                self.post_message(self._Counted(of, rates.copy(), changes))
         except Cancelled:
             return
         except ForensicsError as error:
@@ -244,9 +293,14 @@ class DecisionsScreen(Place):
 
     def on_decisions_screen__counted(self, message: _Counted) -> None:
         """Draw the rates as far as they are counted."""
+        if message.of != self._rated:
+            return
         histogram = self.query_one(Histogram)
         histogram.changes = message.changes
-        histogram.update(message.rates)
+        histogram.update(message.rates, "of all" if message.of.where is None else "of the matches")
+        if message.rates.done >= 1:
+            self._counting = None
+            self._count()
 
     def on_window_table_moved(self, message: WindowTable.Moved) -> None:
         """The histogram shows where one is."""
@@ -282,25 +336,6 @@ class DecisionsScreen(Place):
     def on_histogram_picked(self, message: Histogram.Picked) -> None:
         """Go to a time that was clicked on."""
         self.go_to(message.time_us)
-
-    def go_to(self, time_us: int) -> None:
-        """Put the cursor on the first row at a time or beyond."""
-        found = self._found
-        if found is None or not self._view.in_time:
-            self.app.say("Rows are not in order of time: T sorts by time again.")
-            return
-        self.run_worker(
-            partial(self._find_place, found, time_us), thread=True, group="place",
-            exclusive=True, exit_on_error=False,
-        )  # fmt: skip
-
-    def _find_place(self, found: scan.Found, time_us: int) -> None:
-        try:
-            place = found.pages.place(time_us)
-        except (Cancelled, ForensicsError):
-            return
-        if place is not None and found is self._found:
-            self.app.call_from_thread(self.table.jump, place)
 
     def action_filter(self) -> None:
         """Write a condition."""
@@ -355,7 +390,6 @@ class DecisionsScreen(Place):
             low = since if since > least else low
             high = until if until < most else high
         self._look(replace(view, since_us=low, until_us=high), row[TIME] if row else None)
-        self._count()
 
     def action_follow(self) -> None:
         """Show decisions as they land, or no longer."""
@@ -381,7 +415,6 @@ class DecisionsScreen(Place):
         """Show the newest decisions."""
         self._opened.reader = message.reader
         self._look(self._view)
-        self._count()
 
     def action_copy_command(self) -> None:
         """Copy the command that gives these rows."""
@@ -397,7 +430,9 @@ class DecisionsScreen(Place):
 
     def action_back(self) -> None:
         """End what is running; else take the filter away; else go back."""
-        if self._looking is not None:
+        if self._writing is not None:
+            self.stop_writing()
+        elif self._looking is not None:
             self._stop()
             self._view = self._shown
             self._tell()
@@ -408,13 +443,17 @@ class DecisionsScreen(Place):
             self.app.back()
 
 
-def _now_and_then(found: Iterator[_T]) -> Iterator[_T]:
-    """What comes, a few times a second, and always the first and the last."""
-    told, latest, waiting = 0.0, None, False
-    for latest in found:
-        waiting = time.monotonic() - told < _TELL_EVERY_S
-        if not waiting:
-            told = time.monotonic()
-            yield latest
-    if waiting and latest is not None:
-        yield latest
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    """Whose outcomes are counted, and in which files."""
+
+    points: tuple[str, ...]
+    where: str | None
+    since_us: int | None
+    until_us: int | None
+    live: object
+
+    @classmethod
+    def by(cls, view: View, snapshot: Snapshot) -> _Rated:
+        """Those of a view's rows."""
+        return cls(view.points, view.where, view.since_us, view.until_us, snapshot.live)

@@ -22,7 +22,8 @@ class Place(Screen[None]):
 
     Args:
         opened: the lake.
-        id: of the screen, by which styles find it.
+        id: of the place, by which styles find it as a class: one can come to the same place again
+            further on, and two screens cannot have one id.
     """
 
     app: ForensicsApp
@@ -30,7 +31,7 @@ class Place(Screen[None]):
     KEYS: ClassVar[tuple[Key, ...]] = ()
 
     def __init__(self, opened: Opened, *, id: str) -> None:
-        super().__init__(id=id)
+        super().__init__(name=id, classes=id)
         self._opened = opened
 
     @property
@@ -44,14 +45,28 @@ class Place(Screen[None]):
         return None
 
     @property
+    def window_us(self) -> tuple[int, int] | None:
+        """The window that one looks at, where one has chosen it; its end is not in it."""
+        return None
+
+    @property
     def point(self) -> str | None:
         """The decision point that one looks at; None where there is none, or several."""
         points = self._opened.view.points
         return points[0] if len(points) == 1 else None
 
+    @property
+    def node(self) -> str | None:
+        """What lineage begins at, as it names it; None where it is the decision one looks at."""
+        return None
+
     def pinnables(self) -> Sequence[Pinnable]:
         """What `p` can pin here: parts of answers, what is under the cursor first."""
         return ()
+
+    def marks_changed(self) -> None:
+        """Show marks as they are now."""
+        self.refresh()
 
     def tell(self, *rights: str) -> None:
         """Show the way here, and on the right the first of some texts that there is room for."""

@@ -1,9 +1,11 @@
-"""One question with one answer: a time."""
+"""One question with one answer: a time, or a file."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -12,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from forensics.lake.read import from_micros, to_micros
+from forensics.records.safe_text import safe_text
 from forensics_tui.inert import time_words
 from forensics_tui.keys import Key, bindings
 
@@ -82,3 +85,60 @@ class TimePrompt(ModalScreen[int | None]):
     def action_back(self) -> None:
         """Leave without an answer."""
         self.dismiss(None)
+
+
+class FilePrompt(ModalScreen[Path | None]):
+    """Asks where something is to be written; what is there already is only replaced on purpose.
+
+    Args:
+        title: what is written.
+        path: a name to begin with.
+        suffixes: how the name may end.
+    """
+
+    BINDINGS = bindings(KEYS)
+
+    def __init__(self, title: str, path: Path, suffixes: Sequence[str]) -> None:
+        super().__init__()
+        self._title = title
+        self._path = path
+        self._suffixes = suffixes
+        self._replaces: Path | None = None
+
+    def compose(self) -> ComposeResult:
+        """A line to write on, and what can be written."""
+        with Vertical(classes="box"):
+            yield Static(Content(safe_text(self._title)), classes="box-title")
+            yield Input(safe_text(self._path), compact=True, select_on_focus=False)
+            yield Static(Content(f"the name ends in {_listed(self._suffixes)}"), id="prompt-said")
+
+    def on_mount(self) -> None:
+        """Write at once."""
+        self.set_focus(self.query_one(Input))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Answer, where it can be written."""
+        event.stop()
+        path = Path(event.value.strip()).expanduser()
+        if path.suffix.lower() not in self._suffixes:
+            self._say(f"The name has to end in {_listed(self._suffixes)}.")
+        elif not path.parent.is_dir():
+            self._say(f"There is no folder {path.parent}.")
+        elif path.is_dir():
+            self._say(f"{path} is a folder.")
+        elif path.exists() and path != self._replaces:
+            self._replaces = path
+            self._say(f"{path} is there already: enter replaces it, another name keeps it.")
+        else:
+            self.dismiss(path)
+
+    def _say(self, words: str) -> None:
+        self.query_one("#prompt-said", Static).update(Content(safe_text(words)))
+
+    def action_back(self) -> None:
+        """Leave without an answer."""
+        self.dismiss(None)
+
+
+def _listed(suffixes: Sequence[str]) -> str:
+    return f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
 from textual.content import Content
+from textual.timer import Timer
 from textual.widgets import Static
 
 from forensics.records.safe_text import safe_text
@@ -52,10 +53,23 @@ class Hints(Static):
         super().__init__("", markup=False, id="hints")
         self._keys = [key for key in keys if key.hint]
         self._message = ""
+        self._timer: Timer | None = None
 
-    def say(self, message: str) -> None:
-        """Show a message in place of the keys, until there is none."""
+    def offer(self, keys: Iterable[Key]) -> None:
+        """Show other keys: those of another mode."""
+        self._keys = [key for key in keys if key.hint]
+        self._draw()
+
+    def say(self, message: str, seconds: float) -> None:
+        """Show a message in place of the keys for a while, or until there is another."""
+        if self._timer is not None:
+            self._timer.stop()
         self._message = safe_text(message)
+        self._timer = self.set_timer(seconds, self._over) if message else None
+        self._draw()
+
+    def _over(self) -> None:
+        self._message = ""
         self._draw()
 
     def on_resize(self) -> None:

@@ -45,15 +45,24 @@ class Histogram(Widget):
         super().__init__(id="histogram")
         self.rates: Rates | None = None
         self.changes: Sequence[Announced] = ()
+        #: The outcome that somebody chose.
         self.outcome: str | None = None
+        #: Of what the rates are, in words.
+        self.of = "of all"
+        self._first: str | None = None
         self._here_us: int | None = None
         self._counted: tuple[tuple[int, str, int], list[tuple[int, int]]] | None = None
 
-    def update(self, rates: Rates) -> None:
-        """Show newer counts; of the outcome that stands out most, until another is chosen."""
-        self.rates, self._counted = rates, None
-        if rates.done >= 1 and self.outcome not in rates.counts:
-            self.outcome = self.shown
+    def update(self, rates: Rates, of: str = "of all") -> None:
+        """Show newer counts; of the outcome that stands out most, until another is chosen.
+
+        Args:
+            rates: the counts.
+            of: of what they are, in words.
+        """
+        self.rates, self._counted, self.of = rates, None, of
+        if rates.done >= 1 and self._first not in rates.counts:
+            self._first = rates.outcomes()[0] if rates.counts else None
         self.refresh()
 
     def point_at(self, time_us: int) -> None:
@@ -76,7 +85,8 @@ class Histogram(Widget):
         """The outcome whose rate is shown."""
         if self.rates is None or not self.rates.counts:
             return None
-        return self.outcome if self.outcome in self.rates.counts else self.rates.outcomes()[0]
+        known = (name for name in (self.outcome, self._first) if name in self.rates.counts)
+        return next(known, None) or self.rates.outcomes()[0]
 
     def on_click(self, event: Click) -> None:
         """Tell the time that was clicked on."""
@@ -109,7 +119,7 @@ class Histogram(Widget):
     def _title(self, outcome: str, columns: list[tuple[int, int]], top: float, width: int) -> Strip:
         assert self.rates is not None
         hits, decisions = (sum(part) for part in zip(*columns, strict=True))
-        words = f"{safe_text(outcome, 20)} {_percent(hits / max(decisions, 1))} of all"
+        words = f"{safe_text(outcome, 20)} {_percent(hits / max(decisions, 1))} {self.of}"
         words += f" · bars up to {_percent(top)}"
         if self.rates.done < 1:
             words += f" · {self.rates.done:.0%} counted"

@@ -63,7 +63,7 @@ class Lines(ScrollView, can_focus=True):
     def _style(self, name: str) -> RichStyle:
         if not name:
             return RichStyle.null()
-        return self.get_component_rich_style(f"lines--{name}", partial=True)
+        return self.get_component_rich_style(f"lines--{name}")
 
     def action_down(self) -> None:
         """Down one line."""

@@ -137,6 +137,7 @@ def changes(
         _set("score", to=1), _set("score", to="NaN"), _set("score_dtype", to="int64"),
         _set("score_dtype", to="float64"), _set("score_bytes", to="00"),
         _set("score_bytes", to="0000000000000000"), _set("score_bytes", to="0100000000000000"),
+        _set("score", to=0.123), _set("score", to=0.612003), _set("score", to=1e39),
         _set("threshold", to=0.5), _set("threshold", to=1), _set("threshold", to="NaN"),
         _set("config", "values", to={"threshold": 0.4, "max_months_late": 3}),
         _set("config", "values", to={"threshold": "0.58"}),

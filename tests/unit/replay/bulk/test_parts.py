@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forensics.lake.texts import Texts
+from forensics.records.score import contradiction
 from forensics.replay.bulk import scores
 from forensics.replay.bulk.blast import add_groups
 from forensics.replay.bulk.census import Census
@@ -97,6 +98,9 @@ def test_scores_are_as_near_together_as_each_alone(rows: list[Any]) -> None:
     assert found.closeness(replayed).tolist() == wanted
     some = np.arange(len(rows))[::2]
     assert found.closeness(replayed[some], some).tolist() == wanted[::2]
+    alone = [contradiction(number, raw, dtype) is not None for raw, dtype, number, _ in rows]
+    together = [False] * len(rows) if found.contradicts is None else found.contradicts.tolist()
+    assert together == alone
 
 
 @given(

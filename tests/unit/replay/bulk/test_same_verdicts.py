@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from forensics.lake.snapshot import Location, take
 from forensics.records.jsontext import dumps
 from forensics.testing import write_lines
 
-from both import at_once, one_by_one  # isort: skip
+from both import Said, at_once, one_by_one  # isort: skip
+from lakes import any_score, lake_of  # isort: skip
 from mutations import changes, mutated  # isort: skip
 
 POINT = "credit_line"
@@ -94,7 +96,8 @@ def check(
     layout.create(lake)
     shutil.rmtree(lake / "artifacts")
     (lake / "artifacts").symlink_to(sample.resolve() / "artifacts")
-    ingest(lake, open_source(write_lines(folder / "records.jsonl", map(dumps, drawn))))
+    with any_score():
+        ingest(lake, open_source(write_lines(folder / "records.jsonl", map(dumps, drawn))))
     if f"decisions/{POINT}" not in take(lake).tables:
         return
     together = at_once(lake, POINT)
@@ -106,6 +109,35 @@ def check(
         if together[place] != said
     ]
     assert not different, different
+
+
+def test_a_score_that_contradicts_itself_is_bit_exact_neither_alone_nor_together(
+    logic_records: list[dict[str, Any]], artifacts: list[bytes], tmp_path: Path
+) -> None:
+    """In a lake of before such scores were refused; the bytes alone are what replay gives."""
+    changes_ = [
+        {"score": 0.123},
+        {"score": 0.123, "score_dtype": None},
+        {"score": "NaN"},
+        {"score_dtype": "float32"},
+        {"score_dtype": "int64"},
+        {"score_bytes": None, "score_dtype": "int64"},
+    ]
+    honest = [{}, {"score": None}, {"score_dtype": None}]
+    records = copy.deepcopy(logic_records[: 3 * len(changes_) + len(honest)])
+    for number, record in enumerate(records):
+        record |= (changes_ * 3 + honest)[number]
+    with any_score():
+        lake = lake_of(tmp_path / "old", artifacts, map(_without_nulls, records))
+    together = at_once(lake, POINT)
+    assert dict(one_by_one(lake, POINT)) == together
+    verdicts = [said for _, said in sorted(together.items())]
+    assert verdicts[: -len(honest)] == [Said("same_outcome", "pd", frozenset())] * 18
+    assert {said.verdict for said in verdicts[-len(honest) :]} == {"bit_exact"}
+
+
+def _without_nulls(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if value is not None}
 
 
 def _brief(lake: Path, place: tuple[str, int]) -> dict[str, Any]:

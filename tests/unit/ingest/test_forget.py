@@ -1,0 +1,207 @@
+"""What is erased is in no byte of the lake; holds block it; proofs and everybody else stay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from forensics.api import open_lake
+from forensics.errors import LakeError, NotFoundError
+from forensics.ingest import quarantine
+from forensics.ingest.forget import hold, holds
+from forensics.ingest.run import run as ingest
+from forensics.ingest.sources import open_source
+from forensics.lake.compact import compact
+from forensics.lake.snapshot import take
+from forensics.testing import decision_record, outcome_record, override_record, write_lines
+
+TakeIn = Callable[..., Any]
+ANNA = "anna-svensson-19810402"
+SECRET = "0170-4711-secret"
+
+
+@pytest.fixture(autouse=True)
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FORENSICS_KEY_STORE", str(tmp_path / "keys"))
+    return tmp_path / "keys"
+
+
+@pytest.fixture(params=["in the clear", "encrypted"])
+def held(request: pytest.FixtureRequest, lake: Path, take_in: TakeIn) -> Path:
+    """Three decisions about Anna among others, with what belongs to them."""
+    if request.param == "encrypted":
+        text = 'personal = ["subject.id", "features.phone"]\n[roles.all]\nusers = ["root"]\n'
+        (lake / "privacy.toml").write_text(text + 'unmask = ["*"]\n', encoding="utf-8")
+    about = [
+        decision_record(
+            decision_id=f"a-{n}",
+            request_id=f"ra-{n}",
+            subject={"id": ANNA},
+            features={"phone": SECRET, "amount": 77_123.5 + n},
+            raw_request=f"{ANNA} {SECRET}",
+            note=SECRET,
+            explanation={"reasons": [f"{SECRET} is too long"]},
+        )
+        for n in range(3)
+    ]
+    others = [
+        decision_record(decision_id=f"b-{n}", request_id=f"rb-{n}", subject={"id": f"bo-{n}"})
+        for n in range(40)
+    ]
+    take_in([*about, *others])
+    take_in(
+        [
+            override_record(decision_id="a-0", reason=f"called {SECRET}"),
+            override_record(decision_id="b-0", reason="called"),
+            outcome_record(decision_id="a-1"),
+        ]
+    )
+    return lake
+
+
+def contents(lake: Path) -> bytes:
+    """Every byte of a lake, and every value of its Parquet files."""
+    found = []
+    for path in sorted(lake.rglob("*")):
+        if path.is_file():
+            found.append(path.read_bytes())
+            if path.suffix == ".parquet":
+                found.append(repr(pq.read_table(path).to_pylist()).encode())
+    return b"\n".join(found)
+
+
+def test_nothing_of_the_person_is_left_in_any_byte(held: Path) -> None:
+    assert ANNA.encode() in contents(held) or (held / "privacy.toml").exists()
+    with open_lake(held) as opened:
+        done = opened.erase(ANNA, "DSAR-7", reason="asked for")
+    assert (done.decisions, done.records, done.left) == (3, 2, ())
+    left = contents(held)
+    for text in (ANNA, SECRET, "77123.5", "77124.5", "77125.5"):
+        assert text.encode() not in left, text
+
+
+def test_what_stays_is_that_it_was_when_and_by_what_and_on_what_order_it_went(held: Path) -> None:
+    with open_lake(held) as opened:
+        (before,) = opened.trace("a-0", replay=False)
+        opened.erase(ANNA, "DSAR-7")
+        (after,) = opened.trace("a-0", replay=False)
+        rows = list(opened.find())
+    assert after.decision.occurred_at == before.decision.occurred_at
+    assert (after.decision.outcome, after.decision.model) == (
+        before.decision.outcome,
+        before.decision.model,
+    )
+    assert (after.integrity.leaf, after.integrity.segment) == (
+        before.integrity.leaf,
+        before.integrity.segment,
+    )
+    assert not after.decision.features
+    assert {feature.evidence for feature in after.features} == {"redacted"}
+    (finding,) = after.findings
+    assert finding.kind == "erased"
+    assert "DSAR-7" in finding.statement
+    assert len(rows) == 43
+
+
+def test_others_stay_as_they_are(held: Path) -> None:
+    with open_lake(held) as opened:
+        (before,) = opened.trace("b-0", replay=False)
+        opened.erase(ANNA, "DSAR-7")
+        (after,) = opened.trace("b-0", replay=False)
+    assert after.decision.features == before.decision.features
+    assert after.override == before.override
+    assert after.integrity.verified
+
+
+def test_the_same_records_do_not_come_back(held: Path, tmp_path: Path) -> None:
+    record = decision_record(decision_id="c", subject={"id": ANNA})
+    log = write_lines(tmp_path / "late.jsonl", [record])
+    ingest(held, open_source(log))
+    with open_lake(held) as opened:
+        opened.erase(ANNA, "DSAR-7")
+    again = ingest(held, open_source(log))
+    assert (again.landed_total, again.already_present) == (0, 1)
+    assert ANNA.encode() not in contents(held)
+
+
+def test_what_lies_in_quarantine_goes_too(held: Path, tmp_path: Path) -> None:
+    bad = [decision_record(subject={"id": ANNA}, score="high"), decision_record(score="high")]
+    ingest(held, open_source(write_lines(tmp_path / "bad.jsonl", bad)))
+    assert len(quarantine.load(held)) == 2
+    with open_lake(held) as opened:
+        assert opened.erase(ANNA, "DSAR-7").quarantined == 1
+    assert len(quarantine.load(held)) == 1
+
+
+def test_compacted_and_summed_up_files_are_reached(held: Path) -> None:
+    compact(held, grace_hours=0)
+    with open_lake(held) as opened:
+        opened.erase(ANNA, "DSAR-7")
+    compact(held, grace_hours=0)
+    left = contents(held)
+    assert ANNA.encode() not in left
+    assert SECRET.encode() not in left
+
+
+def test_a_hold_blocks_until_it_is_released_or_has_expired(held: Path) -> None:
+    first = hold(held, ANNA, "court 12-114")
+    second = hold(held, ANNA, "court 12-115", expires_at=datetime.now(UTC) - timedelta(days=1))
+    with open_lake(held) as opened:
+        with pytest.raises(LakeError, match="court 12-114"):
+            opened.erase(ANNA, "DSAR-7")
+        assert [one["hold_id"] for one in holds(held, ANNA)] == [first]
+        assert not holds(held, "bo-1")
+        with pytest.raises(NotFoundError):
+            hold(held, "bo-1", "x", releases=first)
+        with pytest.raises(NotFoundError):
+            hold(held, ANNA, "x", releases=second)
+        hold(held, ANNA, "court 12-116", releases=first)
+        assert opened.erase(ANNA, "DSAR-7").decisions == 3
+
+
+def test_holds_and_erasures_name_the_person_by_a_token_only(held: Path) -> None:
+    hold(held, ANNA, "court 12-114", releases=hold(held, ANNA, "court 12-113"))
+    with open_lake(held) as opened:
+        token = opened.erase(ANNA, "DSAR-7").token
+    for table in ("holds", "erasures"):
+        rows = [row for path in take(held).paths(table) for row in pq.read_table(path).to_pylist()]
+        assert {row["subject"] for row in rows} == {token}
+        assert all(json.loads(row["raw"])["subject"] == token for row in rows)
+
+
+def test_who_is_not_there_cannot_be_erased(held: Path) -> None:
+    with open_lake(held) as opened:
+        with pytest.raises(NotFoundError, match="no decision about"):
+            opened.erase("nobody", "DSAR-7")
+        opened.erase(ANNA, "DSAR-7")
+        again = opened.erase(ANNA, "DSAR-8")
+    assert again.decisions == 0
+
+
+def test_a_process_that_died_is_finished_by_the_next(
+    held: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forensics.lake import erase, tables
+
+    calls = []
+
+    def dies(*given: Any) -> None:
+        calls.append(given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, open_lake(held) as opened:
+        patch.setattr(tables, "replace_files", dies)
+        with pytest.raises(KeyboardInterrupt):
+            opened.erase(ANNA, "DSAR-7")
+    assert calls
+    assert erase.tables is tables
+    with open_lake(held) as opened:
+        assert opened.erase(ANNA, "DSAR-7").decisions == 3
+    compact(held, grace_hours=0)
+    assert SECRET.encode() not in contents(held)
