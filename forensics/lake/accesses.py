@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from forensics.lake import sql
+from forensics.lake.protect import subject_is
 from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
 
@@ -91,8 +92,7 @@ def decisions_of(snapshot: Snapshot, subject: str) -> frozenset[str]:
         with sql.reading("A table of decisions"):
             rows = snapshot.connection.execute(
                 f"SELECT decision_id FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
-                "WHERE subject.id = $1",
-                [subject],
+                f"WHERE {subject_is(snapshot.root, subject)}"
             ).fetchall()
         found |= {row[0] for row in rows}
     return frozenset(found)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from forensics.errors import UsageError
 from forensics.lake import looks, sql
 from forensics.lake.expressions import check
+from forensics.lake.protect import columns_seen, subject_is
 from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.records.jsontext import loads
@@ -256,8 +257,9 @@ def _select(
         conditions.append(f"occurred_at >= make_timestamptz({since})")
     if until is not None:
         conditions.append(f"occurred_at < make_timestamptz({until})")
+    if query.subject is not None:
+        conditions.append(subject_is(snapshot.root, query.subject))
     for column, wanted in (
-        ("subject.id", query.subject),
         ("outcome", query.outcome),
         ("model.version", query.model_version),
         ("coalesce(environment, 'production')", query.environment),
@@ -268,6 +270,7 @@ def _select(
         f"SELECT * FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
         f"WHERE {' AND '.join(conditions)}"
     )
+    source = columns_seen(snapshot, point, source)
     columns = [f"{expression} AS {name}" for name, expression in COLUMNS.items()]
     if query.where is not None:
         # Names of the record come first; a feature of the same name is reached as features.x.

@@ -14,15 +14,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from forensics.lake import sql
 from forensics.lake.layout import identity
 from forensics.privacy import cipher
 from forensics.privacy.keystore import KeyStore, usual_path
 from forensics.privacy.masking import masked
-from forensics.privacy.policy import Policy, policy
+from forensics.privacy.policy import NEVER, Policy, policy
 from forensics.records.looker import current
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from forensics.lake.snapshot import Snapshot
 
 #: What a reason begins with that ends in the id of an erasure.
 ERASED = "erased: "
@@ -220,6 +223,61 @@ def opened(root: Path, raw: bytes) -> tuple[bytes | None, str | None]:
 def received(root: Path, raw: bytes) -> bytes:
     """Received bytes of a record that is on its way into the lake, whose key is there."""
     return opened(root, raw)[0] or raw if raw.startswith(b"\0") else raw
+
+
+def columns_seen(snapshot: Snapshot, point: str, source: str) -> str:
+    """A query for a decision point's rows without what whoever looks may not see in them.
+
+    Args:
+        snapshot: the lake.
+        point: the decision point.
+        source: a query that answers all columns of its table.
+    """
+    if not (snapshot.root / "privacy.toml").exists():
+        return source
+    said, looker = policy(snapshot.root), current()
+    features = snapshot.tables[f"decisions/{point}"].features
+    columns: dict[str, str] = {}
+    for name, within in _groups(features).items():
+        hidden = [one for one in within if not said.may_see(looker, point, f"{name}.{one}")]
+        if not said.may_see(looker, point, name):
+            columns[name] = f"CASE WHEN false THEN {name} END"
+        elif hidden:
+            nulls = ", ".join(
+                f"{sql.identifier(one)} := CASE WHEN false THEN {name}[{sql.literal(one)}] END"
+                for one in hidden
+            )
+            columns[name] = f"struct_update({name}, {nulls})"
+    if not columns:
+        return source
+    replaced = ", ".join(f"{made} AS {name}" for name, made in columns.items())
+    return f"SELECT * REPLACE ({replaced}) FROM ({source})"
+
+
+def subject_is(root: Path, subject: str) -> str:
+    """The SQL condition that a decision is about somebody, by id or by token."""
+    names = [subject]
+    if (root / "privacy.toml").exists() or usual_path(identity(root)).exists():
+        names.append(key_store(root).token(subject))
+    return f"subject.id IN ({', '.join(map(sql.literal, names))})"
+
+
+def _groups(features: Iterable[str]) -> dict[str, list[str]]:
+    """The columns that can be asked for, with what is in them."""
+    from forensics_schemas.arrow import SCHEMAS
+
+    found: dict[str, list[str]] = {}
+    for field in SCHEMAS["decision"]:
+        if field.name not in NEVER:
+            children = range(field.type.num_fields) if _is_struct(field.type) else ()
+            found[field.name] = [field.type.field(at).name for at in children]
+    return found | ({"features": list(features)} if features else {})
+
+
+def _is_struct(type_: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_struct(type_))
 
 
 class Shown(NamedTuple):

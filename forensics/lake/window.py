@@ -19,6 +19,7 @@ from forensics.errors import UsageError
 from forensics.lake import sql, summaries
 from forensics.lake.catalog import DataFile
 from forensics.lake.find import COLUMNS, FIELDS, points_with_names
+from forensics.lake.protect import columns_seen
 from forensics.lake.snapshot import Snapshot
 
 #: What every row begins with, so that it can be opened and told from others.
@@ -186,6 +187,7 @@ class Reader:
         within += [f"occurred_at < make_timestamptz({us})" for us in highs]
         read = f"SELECT * FROM read_parquet({sql.literal(paths)}, union_by_name = true)"
         source = f"{read} WHERE {' AND '.join(within)}" if within else read
+        source = columns_seen(self.snapshot, point, source)
         if view.where is None:
             return f"SELECT {', '.join(wanted)} FROM ({source})"
         named = [f"{path} AS {name}" for name, path in _FIELDS.items()]

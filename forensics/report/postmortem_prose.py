@@ -9,104 +9,47 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+
+from forensics.report.blocks import (
+    BlockOf,
+    Break,
+    Code,
+    CodeBlock,
+    Heading,
+    Inline,
+    Link,
+    Listing,
+    Paragraph,
+    Quote,
+    Rule,
+    Styled,
+    Table,
+    Text,
+)
+
+__all__ = [
+    "BlockOf",
+    "Break",
+    "Code",
+    "CodeBlock",
+    "Heading",
+    "Inline",
+    "Link",
+    "Listing",
+    "Paragraph",
+    "Quote",
+    "Rule",
+    "Styled",
+    "Table",
+    "Text",
+    "blocks",
+    "inlines",
+]
 
 #: Deeper nesting is taken as text.
 _DEPTH_MAX = 12
 #: Emphasis and code end within so many characters, or are text.
 _REACH = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Text as it is read; line ends within a paragraph are spaces."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """Code within a line."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Styled:
-    """Parts that are emphasised: ``em`` or ``strong``."""
-
-    style: str
-    parts: tuple[Inline, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Parts that lead to an address of the web or of mail, or to a place of this page."""
-
-    address: str
-    parts: tuple[Inline, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """The end of a line that is to be seen."""
-
-
-Inline: TypeAlias = Text | Code | Styled | Link | Break
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """A heading; levels count from 1."""
-
-    level: int
-    parts: tuple[Inline, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Paragraph:
-    """A paragraph."""
-
-    parts: tuple[Inline, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A list; ``start`` is the number of its first item, None where it has no numbers."""
-
-    start: int | None
-    items: tuple[tuple[BlockOf, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """A quotation."""
-
-    blocks: tuple[BlockOf, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CodeBlock:
-    """Lines of code."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A line across."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table; every row has as many cells as the head."""
-
-    head: tuple[tuple[Inline, ...], ...]
-    rows: tuple[tuple[tuple[Inline, ...], ...], ...] = field(default=())
-
-
-BlockOf: TypeAlias = Heading | Paragraph | Listing | Quote | CodeBlock | Rule | Table
 
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^`]*)$")

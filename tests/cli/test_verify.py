@@ -229,8 +229,10 @@ def test_large_files_have_several_segments(
 def test_the_private_key_is_nowhere_in_the_lake(filled: Path) -> None:
     key_file = Path(os.environ["FORENSICS_KEY_DIR"]) / f"{layout.identity(filled)}.key"
     assert key_file.stat().st_mode & 0o077 == 0
-    secret = key_file.read_text(encoding="utf-8").strip().rsplit("+", 1)[1].encode()
+    line = key_file.read_text(encoding="utf-8").splitlines()[-1]
+    secret = line.removeprefix("PRIVATE+KEY+").split("+", 2)[2].encode()
     seed = b64decode(secret)[1:]
+    assert len(seed) == 32
     for path in filled.rglob("*"):
         if path.is_file():
             data = path.read_bytes()

@@ -1,0 +1,156 @@
+"""What a role may not see is shown nowhere, and every way to see it leaves a record of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forensics.api import Lake, open_lake
+from forensics.lake import looks
+from forensics.lake.read import to_micros
+from forensics.lake.snapshot import take
+from forensics.lake.window import Reader, View
+from forensics.records.jsontext import dumps
+from forensics.records.looker import looking
+from forensics.testing import decision_record
+
+TakeIn = Callable[..., Any]
+#: Each personal field with a value that can stand nowhere else.
+FIELDS: dict[str, str] = {
+    "subject.id": "subject-77101",
+    "features.phone": "phone-77102",
+    "raw_request": "request-77103",
+    "steps.outputs": "output-77104",
+    "explanation": "reason-77105",
+    "my_own": "own-77106",
+    "consumer.received": "received-77107",
+}
+ROLES = {
+    "nobody": [],
+    "everything": ["*"],
+    "features": ["features.*"],
+    "subject": ["subject.id", "raw_request"],
+    "rest": ["steps", "explanation", "my_own", "consumer"],
+}
+RECORD = {
+    "decision_id": "d",
+    "request_id": "r",
+    "subject": {"id": FIELDS["subject.id"], "purpose": "credit"},
+    "features": {"phone": FIELDS["features.phone"], "amount": 3},
+    "raw_request": FIELDS["raw_request"],
+    "steps": [{"id": "m", "kind": "model", "outputs": {"x": FIELDS["steps.outputs"]}}],
+    "explanation": {"reasons": [FIELDS["explanation"]]},
+    "my_own": FIELDS["my_own"],
+    "consumer": {"received": FIELDS["consumer.received"], "action": "APPROVE"},
+}
+
+
+@pytest.fixture(params=["in the clear", "encrypted"])
+def guarded(
+    request: pytest.FixtureRequest, lake: Path, take_in: TakeIn, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:  # fmt: skip
+    monkeypatch.setenv("FORENSICS_KEY_STORE", str(tmp_path / "keys"))
+    text = f"personal = {json.dumps(list(FIELDS))}\n"
+    for name, unmask in ROLES.items():
+        text += f'[roles.{name}]\nusers = ["u-{name}"]\nunmask = {json.dumps(unmask)}\n'
+    if request.param == "in the clear":
+        take_in([decision_record(**RECORD), decision_record(request_id="other")])
+    (lake / "privacy.toml").write_text(text, encoding="utf-8")
+    if request.param == "encrypted":
+        take_in([decision_record(**RECORD), decision_record(request_id="other")])
+    return lake
+
+
+def traced(lake: Lake) -> str:
+    found = lake.trace("r")
+    return "".join(f"{one.to_dict()}{asdict(one.decision)}" for one in found)
+
+
+def found_features(lake: Lake) -> str:
+    return str(list(lake.find(features=True)))
+
+
+def table(lake: Lake) -> str:
+    reader = Reader(take(lake.root))
+    names = ("subject", "features.phone", "consumer_received", "outcome")
+    view = View(("credit_line",), names, None)
+    source = reader.source(view, names, reader.files(view))
+    assert source is not None
+    return str(reader.ask(source))
+
+
+WAYS: dict[str, Callable[[Lake], str]] = {
+    "trace": traced,
+    "explain": lambda lake: str([one.to_dict() for one in lake.explain("r")]),
+    "whatif": lambda lake: str([one.to_dict() for one in lake.whatif("r", settings=["amount=4"])]),
+    "diff": lambda lake: str(lake.diff("r", "other").to_dict()),
+    "find": found_features,
+    "arrow": lambda lake: str(lake.find(features=True).to_arrow().to_pylist()),
+    "table": table,
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("way", WAYS)
+def test_no_way_shows_what_a_role_may_not_see(guarded: Path, role: str, way: str) -> None:
+    looks._last.clear()
+    with open_lake(guarded) as opened, looking(actor=f"u-{role}"):
+        shown = WAYS[way](opened)
+    assert "APPROVE" in shown or way in ("explain", "whatif", "diff"), "something is shown"
+    allowed = ROLES[role]
+    for path, value in FIELDS.items():
+        top = path.split(".")[0]
+        may = "*" in allowed or {path, top, f"{top}.*"} & set(allowed)
+        if not may:
+            assert value not in shown, (way, role, path)
+    log = (guarded / "spool" / "access.log").read_text(encoding="utf-8") if way != "table" else ""
+    if way == "trace":
+        (look,) = map(json.loads, log.splitlines())
+        for path in look.get("unmasked", []):
+            top = path.split(".")[0]
+            assert "*" in allowed or {path, top, f"{top}.*"} & set(allowed)
+        assert bool(look.get("unmasked")) == bool(allowed)
+
+
+def test_who_may_see_everything_sees_everything_and_that_is_recorded(guarded: Path) -> None:
+    looks._last.clear()
+    with open_lake(guarded) as opened, looking(actor="u-everything"):
+        shown = traced(opened)
+        rows = found_features(opened)
+    for path, value in FIELDS.items():
+        assert value in shown, path
+    (first, *_) = (guarded / "spool" / "access.log").read_text(encoding="utf-8").splitlines()
+    assert set(json.loads(first)["unmasked"]) >= {"subject.id", "features.phone", "raw_request"}
+    assert "APPROVE" in rows
+
+
+def test_what_is_masked_says_so_with_the_rule(guarded: Path) -> None:
+    with open_lake(guarded) as opened, looking(actor="u-subject"):
+        (one,) = opened.trace("r", replay=False)
+    phone = next(feature for feature in one.features if feature.name == "phone")
+    assert (phone.value, phone.evidence) == (None, "redacted")
+    assert phone.reason == "role subject may not see it"
+    assert one.integrity.verified
+    assert "77102" not in dumps(one.to_dict())
+
+
+def test_a_condition_cannot_ask_what_may_not_be_seen(guarded: Path) -> None:
+    where = f"phone = '{FIELDS['features.phone']}'"
+    with open_lake(guarded) as opened:
+        with looking(actor="u-nobody"):
+            assert list(opened.find(where=where)) == []
+            assert list(opened.find(where="subject LIKE 'subject%'")) == []
+        time = to_micros(next(iter(opened.find()))["occurred_at"])
+    assert time
+
+
+def test_a_person_is_found_by_id_whoever_asks_and_shown_by_token(guarded: Path) -> None:
+    with open_lake(guarded) as opened, looking(actor="u-nobody"):
+        (row,) = opened.find(subject=FIELDS["subject.id"])
+    assert row["subject"] is None or row["subject"].startswith("~")
