@@ -17,7 +17,8 @@ from forensics.errors import UsageError
 
 if TYPE_CHECKING:
     from forensics.incident.files import Postmortem
-    from forensics.report.postmortem import Form, Report
+    from forensics.report.forms import Form
+    from forensics.report.postmortem import Report
 
 _FORMS = ("md", "html", "pdf")
 
@@ -183,7 +184,9 @@ def _form(target: Path | None) -> Form:
 def _write(found: Report, form: Form, target: Path | None) -> None:
     if form == "pdf" and target is None and output.is_terminal():
         raise UsageError("A PDF is no text for a terminal.", "", "Name a file: -o FILE.pdf")
-    data = _rendered(found, form)
+    from forensics.report.forms import written
+
+    data = written(found, form)
     if target is None:
         if form == "pdf":
             sys.stdout.flush()
@@ -199,20 +202,6 @@ def _write(found: Report, form: Form, target: Path | None) -> None:
 
 
 def _inert(text: str) -> str:
-    from forensics.report.postmortem_text import inert
+    from forensics.report.markdown_text import inert
 
     return inert(text, lines=True)  # prose is its author's, byte for byte, and may hold anything
-
-
-def _rendered(found: Report, form: Form) -> bytes:
-    if form == "pdf":
-        from forensics.report.pdf_typst import pdf
-
-        return pdf(found)
-    if form == "html":
-        from forensics.report.html_page import page
-
-        return page(found).encode()
-    from forensics.report.postmortem_text import markdown
-
-    return markdown(found).encode()

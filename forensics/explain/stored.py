@@ -19,6 +19,7 @@ from forensics.explain.window import Scoring, Share
 from forensics.lake import derived
 from forensics.lake.catalog import DataFile
 from forensics.lake.derived import Piece
+from forensics.lake.protect import require_columns
 from forensics.lake.snapshot import Snapshot
 from forensics.replay.evidence import Artifacts
 
@@ -135,6 +136,7 @@ def attributions(
     files = snapshot.files(f"decisions/{point}", since_us, until_us)
     first = min((file.first_us for file in files), default=0) if since_us is None else since_us
     end = max((file.last_us for file in files), default=0) + 1 if until_us is None else until_us
+    require_columns(snapshot, point)
     if since_us is not None and until_us is not None and since_us > until_us:
         raise UsageError("The window ends before it begins.")
     window = Window(snapshot.root, point, first, end)

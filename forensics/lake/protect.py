@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from forensics.errors import UsageError
 from forensics.lake import sql
 from forensics.lake.layout import identity
 from forensics.privacy import cipher
@@ -252,6 +253,31 @@ def columns_seen(snapshot: Snapshot, point: str, source: str) -> str:
         return source
     replaced = ", ".join(f"{made} AS {name}" for name, made in columns.items())
     return f"SELECT * REPLACE ({replaced}) FROM ({source})"
+
+
+def hidden_features(snapshot: Snapshot, point: str) -> list[str]:
+    """Features of a decision point that are personal, so that its columns do not have them."""
+    if not (snapshot.root / "privacy.toml").exists():
+        return []
+    said = policy(snapshot.root)
+    names = snapshot.tables[f"decisions/{point}"].features
+    return [name for name in names if said.is_personal(point, f"features.{name}")]
+
+
+def require_columns(snapshot: Snapshot, point: str) -> None:
+    """See that many decisions of a point can be run at once, which takes all features as columns.
+
+    Raises:
+        UsageError: when some of its features are personal.
+    """
+    if hidden := hidden_features(snapshot, point):
+        some = ", ".join(f"features.{name}" for name in hidden[:5])
+        raise UsageError(
+            f"Decisions of {point} cannot be run many at once.",
+            f"Columns do not have what is personal: {some}"
+            + (f" and {len(hidden) - 5} more." if len(hidden) > 5 else "."),
+            "One at a time they can, by a role that may see it: forensics trace ID",
+        )
 
 
 def subject_is(root: Path, subject: str) -> str:

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from forensics.errors import NotFoundError, UsageError
+from forensics.lake.protect import hidden_features
 from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.reconstruct.changes import Change
@@ -181,9 +182,19 @@ def check(
             detector.kind: detector.beyond_columns
             for detector in detectors
             if detector.beyond_columns and not (replay and detector.replay_tells)
-        },
+        }
+        | _personal(snapshot, [span.point for span in window]),
         replays=_replays(snapshot, [span.point for span in window], since, until) if replay else {},
     )
+
+
+def _personal(snapshot: Snapshot, points: Collection[str]) -> dict[str, str]:
+    """That columns do not have what is personal, where something is."""
+    names = sorted({name for point in points for name in hidden_features(snapshot, point)})
+    if not names:
+        return {}
+    some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return {"personal_features": f"Columns do not have {some}: `forensics trace`, one by one."}
 
 
 def _chosen(kinds: Collection[str]) -> tuple[Detector, ...]:

@@ -1,4 +1,4 @@
-"""A postmortem as one HTML file that fetches nothing, runs nothing, and prints.
+"""A report as one HTML file that fetches nothing, runs nothing, and prints.
 
 Its content security policy allows its own style sheet, by its digest, and nothing else.
 """
@@ -12,30 +12,21 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-from forensics.incident.document import Prose
-from forensics.report import charts
+from forensics.report import blocks
 from forensics.report import postmortem_prose as prose
-from forensics.report.postmortem import (
-    MARKS,
-    SAID,
-    Broken,
-    Report,
-    Stated,
-    attribution,
-    differences_table,
-    rate_answer,
-)
-from forensics.report.postmortem_text import inert
+from forensics.report.blocks import Mark, Paged, Part, capital
+from forensics.report.markdown_text import inert
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?")
 
 
-def page(report: Report) -> str:
+def page(report: Paged) -> str:
     """The whole file."""
-    style = (Path(__file__).parent / "postmortem.css").read_text(encoding="utf-8")
+    made = report.page()
+    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    title = _safe(report.document.title)
+    foot = [f"<footer><p>{_inlines(made.foot)}</p></footer>"] if made.foot else []
     return "\n".join(
         [
             "<!DOCTYPE html>",
@@ -46,16 +37,15 @@ def page(report: Report) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="referrer" content="no-referrer">',
             '<meta name="color-scheme" content="light dark">',
-            f"<title>{title}</title>",
+            f"<title>{_safe(made.title)}</title>",
             f"<style>{style}</style>",
             "</head>",
             "<body>",
             "<main>",
-            f"<h1>{_whole_times(report.document.title)}</h1>",
-            *_head(report),
-            *_body(report),
+            f"<h1>{_whole_times(made.title)}</h1>",
+            *(line for part in made.parts for line in _part(part)),
             "</main>",
-            *_foot(report),
+            *foot,
             "</body>",
             "</html>",
             "",
@@ -63,96 +53,118 @@ def page(report: Report) -> str:
     )
 
 
-def _head(report: Report) -> Iterator[str]:
-    if report.facts:
-        pairs = "".join(f"<dt>{_safe(k)}</dt><dd>{_safe(v)}</dd>" for k, v in report.facts)
-        yield f'<dl class="facts">{pairs}</dl>'
-    kind = "unknown" if report.lake is None else "holds" if report.holds else "differs"
-    verdict = report.verdict
-    yield (
-        f'<p class="verdict {kind}"><strong>{_safe(verdict[:1].upper() + verdict[1:])}.</strong>'
-        + (f"<br><span>{_safe(report.asked)}.</span>" if report.asked else "")
-        + "</p>"
-    )
-
-
-def _foot(report: Report) -> Iterator[str]:
-    if not report.stated:
-        return
-    yield (
-        "<footer><p>Below each statement stands the command that its fact comes from. With "
-        "<code>FORENSICS_LAKE</code> set to the lake it prints JSON; the fact is the part at the "
-        "JSON pointer (RFC 6901) after the arrow.</p></footer>"
-    )
-
-
-def _body(report: Report) -> Iterator[str]:
-    for part in report.parts:
-        if isinstance(part, Prose):
-            yield from _blocks(prose.blocks(part.text), 0)
-        elif isinstance(part, Broken):
+def _part(part: Part) -> Iterator[str]:
+    match part:
+        case blocks.Facts(pairs):
+            rows = "".join(f"<dt>{_safe(k)}</dt><dd>{_safe(v)}</dd>" for k, v in pairs)
+            yield f'<dl class="facts">{rows}</dl>'
+        case blocks.Verdict(kind, text, note):
+            more = f"<br><span>{_safe(note)}.</span>" if note else ""
+            said = f"<strong>{_safe(capital(text))}.</strong>"
+            yield f'<p class="verdict {kind}">{said}{more}</p>'
+        case blocks.Authored(text):
+            yield from _blocks(prose.blocks(text), 0)
+        case blocks.Broken(why, text):
             yield '<div class="pin broken">'
-            yield f'<p class="statement">This block is no pin: {_safe(part.why)}</p>'
-            yield f"<pre>{_safe(part.text, lines=True)}</pre></div>"
-        else:
-            yield from _pin(part, report)
+            yield f'<p class="statement">{_safe(why)}</p>'
+            yield f"<pre>{_safe(text, lines=True)}</pre></div>"
+        case blocks.Pinned():
+            yield from _pinned(part)
+        case blocks.Chart(svg):
+            yield f"<figure>{svg}</figure>"
+        case blocks.Said(text, mark, strong):
+            kind = " strong" if strong else ""
+            yield f'<div class="said{kind}"><p><span class="text">{_whole_times(text)}</span></p>'
+            yield f'<p class="mark">{_mark(mark)}</p></div>'
+        case blocks.Grid(head, rows_):
+            yield from _grid(head, rows_)
+        case blocks.Blank(text):
+            yield f'<p class="blank">[{_safe(text)}]</p>'
+        case blocks.Sources(items):
+            yield '<ul class="sources">'
+            for one in items:
+                command = f"<code>{_safe(one.command)}</code><br>" if one.command else ""
+                number = f'<span class="number">[{one.number}]</span>'
+                yield f'<li id="source-{one.number}">{number} {command}{_safe(one.text)}</li>'
+            yield "</ul>"
+        case _:
+            yield from _blocks([part], 0)
 
 
-def _pin(stated: Stated, report: Report) -> Iterator[str]:
-    status = stated.status
-    pin = stated.pin
-    yield f'<section class="pin {status or "unknown"}" id="{_safe(pin.id)}">'
+def _mark(mark: Mark) -> str:
+    """How a statement is known, and where to look."""
+    kind = mark.evidence if mark.evidence in _EVIDENCE else "other"
+    said = f'<span class="evidence {kind}">{_safe(mark.evidence)}</span>'
+    if mark.reason:
+        said += f" <span>{_safe(mark.reason)}</span>"
+    if mark.source is not None:
+        said += f' <a href="#source-{mark.source}">[{mark.source}]</a>'
+    if mark.place:
+        said += f" <code>{_breakable(mark.place)}</code>"
+    return said
+
+
+_EVIDENCE = ("recorded", "recomputed", "inferred", "missing", "redacted")
+
+
+def _breakable(place: str) -> str:
+    return _safe(place).replace("/", "/<wbr>")
+
+
+def _grid(head: Sequence[str], rows: Sequence[tuple[tuple[str, ...], Mark]]) -> Iterator[str]:
+    yield '<div class="wide"><table class="grid"><thead><tr>'
+    yield "".join(f"<th>{_safe(cell)}</th>" for cell in (*head, "evidence"))
+    yield "</tr></thead><tbody>"
+    for cells, mark in rows:
+        shown = "".join(f"<td>{_whole_times(cell)}</td>" for cell in cells)
+        yield f'<tr>{shown}<td class="mark">{_mark(mark)}</td></tr>'
+    yield "</tbody></table></div>"
+
+
+def _pinned(pin: blocks.Pinned) -> Iterator[str]:
+    yield f'<section class="pin {pin.kind}" id="{_safe(pin.id)}">'
     yield (
-        f'<p class="statement"><span class="text">{_whole_times(pin.statement)}</span> '
-        f'<span class="status">{MARKS[status]} {SAID[status]}</span></p>'
+        f'<p class="statement"><span class="text">{_whole_times(pin.text)}</span> '
+        f'<span class="status">{pin.mark} {pin.status}</span></p>'
     )
     if pin.note:
         yield f'<p class="note">{_safe(pin.note)}</p>'
-    rate, why = rate_answer(stated), attribution(stated)
-    if rate is not None:
-        yield f"<figure>{charts.rate_chart(rate, report.window)}</figure>"
-    if why is not None:
-        yield f"<figure>{charts.waterfall(why, stated.features)}</figure>"
-    yield from _diff(stated)
-    lines = [_safe(line) for line in stated.lines]
+    for chart in pin.charts:
+        yield f"<figure>{chart.svg}</figure>"
+    if pin.compared:
+        yield '<div class="wide"><table><thead><tr><th></th><th>one</th><th>other</th></tr></thead>'
+        for row in pin.compared:
+            yield "<tr>" + "".join(f"<td>{_safe(cell)}</td>" for cell in row) + "</tr>"
+        yield "</table></div>"
+    lines = [_safe(line) for line in pin.found]
     if lines:
         yield '<ul class="found">' + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
-    if stated.remark:
-        yield f'<p class="remark">{_safe(stated.remark)}</p>'
-    where = _safe(stated.pointer or "the whole answer")
-    value = "" if stated.value is None else f" = <b>{_safe(stated.value)}</b>"
-    words = " ".join(f"<span>{_safe(word)}</span>" for word in stated.command.split(" "))
+    if pin.remark:
+        yield f'<p class="remark">{_safe(pin.remark)}</p>'
+    where = _safe(pin.where or "the whole answer")
+    value = "" if pin.value is None else f" = <b>{_safe(pin.value)}</b>"
+    words = " ".join(f"<span>{_safe(word)}</span>" for word in pin.command.split(" "))
     yield (
         f'<p class="command"><code>{words}</code> <span class="where">→ {where}{value}</span></p>'
     )
     yield "</section>"
 
 
-def _diff(stated: Stated) -> Iterator[str]:
-    rows = differences_table(stated)
-    if not rows:
-        return
-    yield '<div class="wide"><table><thead><tr><th></th><th>one</th><th>other</th></tr></thead>'
-    for row in rows:
-        yield "<tr>" + "".join(f"<td>{_safe(cell)}</td>" for cell in row) + "</tr>"
-    yield "</table></div>"
-
-
-def _blocks(blocks: Sequence[prose.BlockOf], depth: int) -> Iterator[str]:
-    for block in blocks:
+def _blocks(parts_: Sequence[blocks.BlockOf], depth: int) -> Iterator[str]:
+    for block in parts_:
         match block:
-            case prose.Heading(level, parts):
+            case blocks.Heading(level, parts):
                 tag = f"h{min(max(level, 1 if depth else 2), 6)}"
                 yield f"<{tag}>{_inlines(parts)}</{tag}>"
-            case prose.Paragraph(parts):
+            case blocks.Paragraph(parts):
                 yield f"<p>{_inlines(parts)}</p>"
-            case prose.Listing(start, items):
+            case blocks.Listing(start, items):
                 tag = "ul" if start is None else "ol"
                 begins = f' start="{start}"' if start not in (None, 1) else ""
                 yield f"<{tag}{begins}>"
                 for item in items:
                     match item:
-                        case (prose.Paragraph(parts), *rest):
+                        case (blocks.Paragraph(parts), *rest):
                             yield f"<li>{_inlines(parts)}"
                             yield from _blocks(rest, depth + 1)
                         case _:
@@ -160,15 +172,15 @@ def _blocks(blocks: Sequence[prose.BlockOf], depth: int) -> Iterator[str]:
                             yield from _blocks(item, depth + 1)
                     yield "</li>"
                 yield f"</{tag}>"
-            case prose.Quote(inner):
+            case blocks.Quote(inner):
                 yield "<blockquote>"
                 yield from _blocks(inner, depth + 1)
                 yield "</blockquote>"
-            case prose.CodeBlock(text):
+            case blocks.CodeBlock(text):
                 yield f"<pre>{_safe(text, lines=True)}</pre>"
-            case prose.Rule():
+            case blocks.Rule():
                 yield "<hr>"
-            case prose.Table(head, rows):
+            case blocks.Table(head, rows):
                 yield '<div class="wide"><table><thead><tr>'
                 yield "".join(f"<th>{_inlines(cell)}</th>" for cell in head) + "</tr></thead>"
                 for row in rows:
@@ -177,19 +189,19 @@ def _blocks(blocks: Sequence[prose.BlockOf], depth: int) -> Iterator[str]:
                 yield "</table></div>"
 
 
-def _inlines(parts: Sequence[prose.Inline]) -> str:
+def _inlines(parts: Sequence[blocks.Inline]) -> str:
     found = []
     for part in parts:
         match part:
-            case prose.Text(text):
+            case blocks.Text(text):
                 found.append(_safe(text))
-            case prose.Code(text):
+            case blocks.Code(text):
                 found.append(f"<code>{_safe(text)}</code>")
-            case prose.Styled(style, inner):
+            case blocks.Styled(style, inner):
                 found.append(f"<{style}>{_inlines(inner)}</{style}>")
-            case prose.Link(address, inner):
+            case blocks.Link(address, inner):
                 found.append(f'<a href="{_safe(address)}" rel="noreferrer">{_inlines(inner)}</a>')
-            case prose.Break():
+            case blocks.Break():
                 found.append("<br>")
     return "".join(found)
 

@@ -1,4 +1,4 @@
-"""A postmortem as PDF, set by typst with the fonts that it brings: nothing is fetched.
+"""A report as PDF, set by typst with the fonts that it brings: nothing is fetched.
 
 All text stands in string literals of typst's, in which nothing is markup.
 """
@@ -9,22 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from forensics.errors import DependencyError, LakeError
-from forensics.incident.document import Prose
-from forensics.report import charts
+from forensics.report import blocks, charts
 from forensics.report import postmortem_prose as prose
-from forensics.report.postmortem import (
-    MARKS,
-    SAID,
-    Broken,
-    Report,
-    Stated,
-    attribution,
-    differences_table,
-    rate_answer,
-)
-from forensics.report.postmortem_text import inert
+from forensics.report.blocks import Mark, Paged, Part, capital
+from forensics.report.markdown_text import inert
 
-_COLOURS = {"holds": "#1a6b2d", "differs": "#b3261e", "gone": "#7d4e00", None: "#59636e"}
+_COLOURS = {"holds": "#1a6b2d", "differs": "#b3261e", "gone": "#7d4e00", "unknown": "#59636e"}
 _PREAMBLE = """
 #set page(paper: "a4", margin: (x: 2.2cm, y: 2.2cm), numbering: "1 / 1")
 #set text(font: ("Libertinus Serif", "DejaVu Sans Mono"), size: 10.5pt, fallback: true)
@@ -36,10 +26,16 @@ _PREAMBLE = """
 #let pin(colour, body) = block(breakable: false, above: 1em, below: 1em, width: 100%,
   inset: (left: 8pt, y: 1pt), stroke: (left: 1.5pt + rgb(colour)),
   { set par(spacing: 0.6em); body })
+#let mark(body) = text(size: 8pt, fill: muted, hyphenate: false, body)
+#let said(body, known) = block(above: 0.7em, below: 0.7em, width: 100%, breakable: false,
+  grid(columns: (1fr, 4.6cm), column-gutter: 0.6cm, body, mark(known)))
+#let marked(columns, ..cells) = { set text(size: 8.5pt); set par(leading: 0.5em)
+  table(columns: columns, stroke: (x, y) => (bottom: 0.4pt + muted), inset: (x: 4pt, y: 4pt),
+  ..cells) }
 """
 
 
-def pdf(report: Report) -> bytes:
+def pdf(report: Paged) -> bytes:
     """The whole file.
 
     Raises:
@@ -57,116 +53,143 @@ def pdf(report: Report) -> bytes:
     try:
         made: Any = compiler.compile(format="pdf")
     except typst.TypstError as error:
-        raise LakeError("typst cannot set this postmortem.", f"{error}.") from error
+        raise LakeError("typst cannot set this report.", f"{error}.") from error
     return bytes(made)
 
 
-def source(report: Report) -> str:
-    """The postmortem in typst's language."""
+def source(report: Paged) -> str:
+    """The report in typst's language."""
+    page = report.page()
     lines = [
-        f"#set document(title: {_literal(report.document.title)}, date: none)",
+        f"#set document(title: {_literal(page.title)}, date: none)",
         _PREAMBLE,
-        _call("heading", ["level: 1"], _text(report.document.title)),
-        *_head(report),
+        _call("heading", ["level: 1"], _text(page.title)),
+        *(line for part in page.parts for line in _part(part)),
     ]
-    for part in report.parts:
-        if isinstance(part, Prose):
-            lines += _blocks(prose.blocks(part.text), 0)
-        elif isinstance(part, Broken):
-            body = _text(f"This block is no pin: {part.why}")
-            lines.append(f"#pin({_literal(_COLOURS['differs'])})[{body}]")
-        else:
-            lines.append(_pin(part, report))
     return "\n".join(lines) + "\n"
 
 
-def _head(report: Report) -> Iterator[str]:
-    for name, value in report.facts:
-        yield f"{_muted(name)} #h(0.6em) {_text(value)} #linebreak()"
-    kind = None if report.lake is None else "holds" if report.holds else "differs"
-    verdict = report.verdict
-    yield "#v(0.3em)"
-    said = _text(f"{verdict[:1].upper()}{verdict[1:]}.")
-    yield f"#text(fill: rgb({_literal(_COLOURS[kind])}))[*{said}*]"
-    if report.asked:
-        yield f"#linebreak() {_muted(report.asked + '.')}"
+def _part(part: Part) -> Iterator[str]:
+    match part:
+        case blocks.Facts(pairs):
+            for name, value in pairs:
+                yield f"{_muted(name)} #h(0.6em) {_text(value)} #linebreak()"
+        case blocks.Verdict(kind, text, note):
+            yield "#v(0.3em)"
+            said = _text(f"{capital(text)}.")
+            yield f"#text(fill: rgb({_literal(_COLOURS[kind])}))[*{said}*]"
+            if note:
+                yield f"#linebreak() {_muted(note + '.')}"
+        case blocks.Authored(text):
+            yield from _blocks(prose.blocks(text), 0)
+        case blocks.Broken(why):
+            yield f"#pin({_literal(_COLOURS['differs'])})[{_text(why)}]"
+        case blocks.Pinned():
+            yield _pinned(part)
+        case blocks.Chart():
+            yield f"#block({_image(part)})"
+        case blocks.Said(text, mark, strong):
+            said = f"#strong[{_text(text)}]" if strong else _text(text)
+            yield f"#said([{said}], [{_mark(mark)}])"
+        case blocks.Grid(head, rows):
+            cells = [f"[#strong[{_text(cell)}]]" for cell in (*head, "evidence")]
+            for row, mark in rows:
+                cells += [*(f"[{_text(cell)}]" for cell in row), f"[#mark[{_mark(mark)}]]"]
+            columns = f"({'1fr, ' * len(head)}1.4fr)"
+            yield f"#marked({columns}, {', '.join(cells)})"
+        case blocks.Blank(text):
+            yield f"#par[{_muted(f'[{text}]')}]"
+        case blocks.Sources(items):
+            for one in items:
+                command = f"#raw({_literal(one.command)}) #linebreak()" if one.command else ""
+                inner = f"{_text(f'[{one.number}]')} #h(0.4em) {command} {_text(one.text)}"
+                yield f"#block(above: 0.7em, below: 0.7em)[#text(size: 8.5pt)[{inner}]]"
+        case _:
+            yield from _blocks([part], 0)
 
 
-def _pin(stated: Stated, report: Report) -> str:
-    pin, status = stated.pin, stated.status
-    colour = _literal(_COLOURS[status])
+def _mark(mark: Mark) -> str:
+    """How a statement is known, and where to look."""
+    said = [f"#strong[{_text(mark.evidence)}]"]
+    if mark.reason:
+        said.append(_text(mark.reason))
+    if mark.source is not None:
+        said.append(_text(f"[{mark.source}]"))
+    if mark.place:
+        said.append(f"#raw({_literal(mark.place)})")
+    return " ".join(said)
+
+
+def _image(chart: blocks.Chart) -> str:
+    coloured = chart.svg.replace("<title>", f"<style>{charts.COLOURS}</style><title>", 1)
+    return f'image(bytes({_literal(coloured)}), format: "svg", width: 100%)'
+
+
+def _pinned(pin: blocks.Pinned) -> str:
+    colour = _literal(_COLOURS[pin.kind])
     lines = [
-        f"{_text(pin.statement)} #h(0.5em) #box(text(fill: rgb({colour}), size: 8.5pt)"
-        f"[{_text(f'{MARKS[status]} {SAID[status]}')}])"
+        f"{_text(pin.text)} #h(0.5em) #box(text(fill: rgb({colour}), size: 8.5pt)"
+        f"[{_text(f'{pin.mark} {pin.status}')}])"
     ]
     if pin.note:
         lines.append(f"#parbreak() #emph[{_text(pin.note)}]")
-    rate, why = rate_answer(stated), attribution(stated)
-    for drawing in (
-        None if rate is None else charts.rate_chart(rate, report.window),
-        None if why is None else charts.waterfall(why, stated.features),
-    ):
-        if drawing is not None:
-            coloured = drawing.replace("<title>", f"<style>{charts.COLOURS}</style><title>", 1)
-            lines.append(
-                f'#parbreak() #image(bytes({_literal(coloured)}), format: "svg", width: 100%)'
-            )
-    rows = differences_table(stated)
-    if rows:
-        cells = ", ".join(f"[{_text(cell)}]" for row in rows for cell in row)
+    for chart in pin.charts:
+        lines.append(f"#parbreak() #{_image(chart)}")
+    if pin.compared:
+        cells = ", ".join(f"[{_text(cell)}]" for row in pin.compared for cell in row)
         lines.append(
             "#parbreak() #text(size: 8.5pt, table(columns: (1fr, 1fr, 1fr), stroke: 0.4pt + muted, "
             f"[], [{_text('one')}], [{_text('other')}], {cells}))"
         )
-    for line in stated.lines:
+    for line in pin.found:
         lines.append(f"#linebreak() #text(fill: rgb({colour}), size: 9pt)[{_text(line)}]")
-    if stated.remark:
-        lines.append(f"#linebreak() #text(fill: muted, size: 9pt)[{_text(stated.remark)}]")
-    where = stated.pointer or "the whole answer"
-    value = "" if stated.value is None else f" = {stated.value}"
-    command = f"#raw({_literal(f'{stated.command} → {where}{value}')})"
+    if pin.remark:
+        lines.append(f"#linebreak() #text(fill: muted, size: 9pt)[{_text(pin.remark)}]")
+    value = "" if pin.value is None else f" = {pin.value}"
+    where = pin.where or "the whole answer"
+    command = f"#raw({_literal(f'{pin.command} → {where}{value}')})"
     lines.append(f"#parbreak() #text(fill: muted)[{command}]")
     return f"#pin({colour})[{' '.join(lines)}]"
 
 
-def _blocks(blocks: Sequence[prose.BlockOf], depth: int) -> Iterator[str]:
-    for block in blocks:
+def _blocks(parts_: Sequence[blocks.BlockOf], depth: int) -> Iterator[str]:
+    for block in parts_:
         match block:
-            case prose.Heading(level, parts):
+            case blocks.Heading(level, parts):
                 yield _call("heading", [f"level: {max(level, 1 if depth else 2)}"], _inlines(parts))
-            case prose.Paragraph(parts):
+            case blocks.Paragraph(parts):
                 yield f"#par[{_inlines(parts)}]"
-            case prose.Listing(start, items):
+            case blocks.Listing(start, items):
                 bodies = ", ".join(f"[{' '.join(_blocks(item, depth + 1))}]" for item in items)
                 yield f"#list({bodies})" if start is None else f"#enum(start: {start}, {bodies})"
-            case prose.Quote(inner):
+            case blocks.Quote(inner):
                 yield f"#quote(block: true)[{' '.join(_blocks(inner, depth + 1))}]"
-            case prose.CodeBlock(text):
+            case blocks.CodeBlock(text):
                 yield f"#raw(block: true, {_literal(text, lines=True)})"
-            case prose.Rule():
+            case blocks.Rule():
                 yield "#line(length: 100%, stroke: 0.4pt + muted)"
-            case prose.Table(head, rows):
+            case blocks.Table(head, rows):
                 cells = [f"[*{_inlines(cell)}*]" for cell in head]
                 cells += [f"[{_inlines(cell)} #v(0pt)]" for row in rows for cell in row]
                 columns = f"({'1fr, ' * len(head)})"
                 yield f"#table(columns: {columns}, stroke: 0.4pt + muted, {', '.join(cells)})"
 
 
-def _inlines(parts: Sequence[prose.Inline]) -> str:
+def _inlines(parts: Sequence[blocks.Inline]) -> str:
     found = []
     for part in parts:
         match part:
-            case prose.Text(text):
+            case blocks.Text(text):
                 found.append(_text(text))
-            case prose.Code(text):
+            case blocks.Code(text):
                 found.append(f"#raw({_literal(text)})")
-            case prose.Styled(style, inner):
+            case blocks.Styled(style, inner):
                 found.append(f"#{'strong' if style == 'strong' else 'emph'}[{_inlines(inner)}]")
-            case prose.Link(address, inner):
+            case blocks.Link(address, inner):
                 found.append(f"#underline[{_inlines(inner)}]")
                 if not address.startswith("#"):
                     found.append(f"#footnote[{_text(address)}]")
-            case prose.Break():
+            case blocks.Break():
                 found.append("#linebreak()")
     return "".join(found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from forensics.incident.asking import Answers
 from forensics.incident.document import Block, Document, Prose
@@ -16,7 +16,9 @@ from forensics.lake.snapshot import Snapshot
 from forensics.records.jsontext import dumps, loads
 from forensics.records.safe_text import safe_text
 
-Form = Literal["md", "html", "pdf"]
+if TYPE_CHECKING:
+    from forensics.report.blocks import Page
+
 _GONE = "cannot be asked now"
 #: What is said of a pin, by what became of it; None where it was not asked again.
 SAID: Mapping[Status | None, str] = {
@@ -193,6 +195,12 @@ class Report:
             f"{safe_text(self.lake.name)} ({safe_text(self.lake.identity)[:8]}) at version "
             f"{self.lake.version}"
         )
+
+    def page(self) -> Page:
+        """This as a tree of blocks, to be written in some form."""
+        from forensics.report.postmortem_page import page_of
+
+        return page_of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """What became of every statement, as a plain mapping."""

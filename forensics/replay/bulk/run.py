@@ -18,6 +18,7 @@ from forensics.errors import UsageError
 from forensics.lake.batches import BATCH_ROWS
 from forensics.lake.catalog import DataFile
 from forensics.lake.datafile import DataReader
+from forensics.lake.protect import require_columns
 from forensics.lake.read import to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.replay.bulk.engine import Engine, Stopped
@@ -133,6 +134,7 @@ def check(snapshot: Snapshot, window: Window) -> str:
             f"No decision point {window.decision_point!r} in this lake.",
             f"It has: {', '.join(snapshot.points()) or 'none yet'}.",
         )
+    require_columns(snapshot, window.decision_point)
     return table
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from forensics.api import Lake, open_lake
+from forensics.errors import UsageError
 from forensics.lake import looks
 from forensics.lake.read import to_micros
 from forensics.lake.snapshot import take
@@ -154,3 +155,16 @@ def test_a_person_is_found_by_id_whoever_asks_and_shown_by_token(guarded: Path) 
     with open_lake(guarded) as opened, looking(actor="u-nobody"):
         (row,) = opened.find(subject=FIELDS["subject.id"])
     assert row["subject"] is None or row["subject"].startswith("~")
+
+
+def test_many_at_once_are_not_run_without_what_is_personal(guarded: Path) -> None:
+    with open_lake(guarded) as opened:
+        for ask in (
+            lambda: opened.replay("credit_line"),
+            lambda: opened.whatif(decision_point="credit_line", settings=["amount=1"]),
+            lambda: opened.attributions("credit_line"),
+        ):
+            with pytest.raises(UsageError, match="many at once") as refused:
+                ask()
+            assert "features.phone" in refused.value.why
+        assert "phone" in opened.check().beyond_columns["personal_features"]
