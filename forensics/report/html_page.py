@@ -73,8 +73,8 @@ def _part(part: Part) -> Iterator[str]:
         case blocks.Chart(svg):
             yield f"<figure>{svg}</figure>"
         case blocks.Said(text, mark, strong):
-            kind = " strong" if strong else ""
-            yield f'<div class="said{kind}"><p><span class="text">{_whole_times(text)}</span></p>'
+            more = " strong" if strong else ""
+            yield f'<div class="said{more}"><p><span class="text">{_whole_times(text)}</span></p>'
             yield f'<p class="mark">{_mark(mark)}</p></div>'
         case blocks.Grid(head, rows_):
             yield from _grid(head, rows_)

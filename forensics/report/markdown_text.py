@@ -149,7 +149,7 @@ def _pinned(pin: blocks.Pinned) -> Iterator[str]:
 
 
 def _inlines(parts: Sequence[blocks.Inline]) -> str:
-    found = []
+    found: list[str] = []
     for part in parts:
         match part:
             case blocks.Text(text):

@@ -17,9 +17,9 @@ from forensics.incident.pins import Pin, Value
 from forensics.incident.questions import Question
 from forensics.records.safe_text import safe_text
 from forensics.report.html_page import page
+from forensics.report.markdown_text import inert, markdown
 from forensics.report.pdf_typst import pdf
 from forensics.report.postmortem import Report, report
-from forensics.report.postmortem_text import inert, markdown
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
 #: What a page made of one statement has, whatever the statement says.

@@ -69,6 +69,6 @@ def _rendered(made: Report, form: str) -> bytes:
         from forensics.report.html_page import page
 
         return page(made).encode()
-    from forensics.report.postmortem_text import markdown
+    from forensics.report.markdown_text import markdown
 
     return markdown(made).encode()

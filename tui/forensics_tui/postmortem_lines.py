@@ -8,7 +8,7 @@ from forensics.incident.document import Document, Prose
 from forensics.incident.pins import Checked, Pin
 from forensics.records.safe_text import safe_text
 from forensics.report.postmortem import MARKS, SAID, Stated
-from forensics.report.postmortem_text import drawn
+from forensics.report.postmortem_page import drawn
 from forensics.report.spans import Line, Span, Style, fitted, span, wrapped
 from forensics_tui.draft import Draft, read
 from forensics_tui.markdown_lines import Laid, laid_out

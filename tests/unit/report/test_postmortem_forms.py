@@ -15,9 +15,9 @@ from forensics.errors import DependencyError
 from forensics.incident.document import Document
 from forensics.lake.snapshot import take
 from forensics.report.html_page import page
+from forensics.report.markdown_text import escaped, markdown
 from forensics.report.pdf_typst import pdf, source
 from forensics.report.postmortem import Report, report
-from forensics.report.postmortem_text import escaped, markdown
 
 EVIL = "evil.example"
 NOW = datetime(2026, 11, 2, tzinfo=UTC)

@@ -28,6 +28,7 @@ from forensics_tui.kept import Key as Key_
 from forensics_tui.kept import key_of
 from forensics_tui.keys import ANYWHERE, GO, LINES, Key, bindings
 from forensics_tui.opening import Opened
+from forensics_tui.pinnables import COUNTERFACTUALS
 from forensics_tui.screens.place import Place
 from forensics_tui.widgets.chrome import Crumbs, Hints
 from forensics_tui.widgets.lines import Lines
@@ -37,7 +38,6 @@ from forensics_tui.widgets.tab_bar import TabBar
 if TYPE_CHECKING:
     from forensics.incident.pins import Pinnable
 
-_COUNTERFACTUALS = 3
 _Tab = Callable[[Reconstruction, int], list[Line]]
 #: Each tab: its name, what it says, and whether it waits for the replay.
 TABS: tuple[tuple[str, _Tab | None, bool], ...] = (
@@ -200,7 +200,7 @@ class DecisionScreen(Place):
 
     def _post_traced(self, reader: Reader, number: int, row: Row, *, replay: bool) -> None:
         found = trace(
-            reader.snapshot, row[DECISION], replay=replay, counterfactuals=_COUNTERFACTUALS
+            reader.snapshot, row[DECISION], replay=replay, counterfactuals=COUNTERFACTUALS
         )
         wanted = (row[POINT], row[DECISION])
         for one in found:
