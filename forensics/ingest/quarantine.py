@@ -40,8 +40,7 @@ def keep(
     if not kept:
         return []
     lines = "".join(_line(item) for item in kept).encode()
-    name = hashlib.sha256("".join(item.id for item in kept).encode()).hexdigest()[:32]
-    path = root / "quarantine" / f"{name}.jsonl"
+    path = _path(root, (item.id for item in kept))
     if not path.exists():
         write_durably(path, lines)
     return kept
@@ -92,18 +91,26 @@ def forget(root: Path, text: str) -> int:
     wanted, gone = text.encode(), 0
     for path in sorted((root / "quarantine").glob("*.jsonl")):
         kept: list[bytes] = []
+        ids: list[str] = []
         lines = path.read_bytes().splitlines(keepends=True)
         for line in lines:
             item = json.loads(line)
             told = (base64.b64decode(item["raw"]), item["reason"].encode(), item["source"].encode())
             if not any(wanted in part for part in told):
                 kept.append(line)
+                ids.append(item["id"])
         gone += len(lines) - len(kept)
-        if not kept and lines:
+        if len(kept) < len(lines):
+            if kept:
+                write_durably(_path(root, ids), b"".join(kept))
             path.unlink()
-        elif len(kept) < len(lines):
-            write_durably(path, b"".join(kept))
     return gone
+
+
+def _path(root: Path, ids: Iterable[str]) -> Path:
+    """The file of some records, whose name commits to theirs."""
+    name = hashlib.sha256("".join(ids).encode()).hexdigest()[:32]
+    return root / "quarantine" / f"{name}.jsonl"
 
 
 def resolved(root: Path) -> set[str]:

@@ -43,7 +43,7 @@ STAYS: Mapping[str, frozenset[str]] = {
 #: Tables whose records belong to a decision.
 _BELONGING = ("overrides", "outcomes")
 _DAY_US = 86_400_000_000
-_PROVEN = frozenset(("leaf", "segment", "leaf_index", "ingested_at", "source"))
+_PROVEN = frozenset(("leaf", "segment", "leaf_index", "ingested_at", "source", "reading"))
 
 
 @dataclass(slots=True)

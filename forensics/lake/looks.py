@@ -64,7 +64,7 @@ def saw(
     """
     named = list(dict.fromkeys(decision_ids))
     looker, now = current(), datetime.now(UTC)
-    key = root, looker, tuple(named), decision_point, question
+    key = root, looker, tuple(named), decision_point, decisions, question
     if time.monotonic() - _last.get(key, -_SAME_S) < _SAME_S:
         return
     _last.clear()  # a look goes on until there is another

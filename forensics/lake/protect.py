@@ -222,7 +222,7 @@ def opened(root: Path, raw: bytes) -> tuple[bytes | None, str | None]:
 
 
 def received(root: Path, raw: bytes) -> bytes:
-    """Received bytes of a record that is on its way into the lake, whose key is there."""
+    """Received bytes of a record whose key is there; those of others stay as they are."""
     return opened(root, raw)[0] or raw if raw.startswith(b"\0") else raw
 
 

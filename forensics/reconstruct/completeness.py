@@ -41,7 +41,7 @@ def _for_reproduction(
         gaps += [(missing, "the decision cannot be run again") for missing in replay.missing]
     else:
         gaps += lacking(decision, artifacts)
-    if not decision.features:
+    if all(value is None for value in decision.features.values()):
         gaps.append(("features", "from what was decided is not known"))
     if decision.score is None and not any(name == "score" for name, _ in gaps):
         gaps.append(("score", "a replayed score has nothing to be compared with"))

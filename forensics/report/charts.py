@@ -22,12 +22,14 @@ COLOURS = (
     ".grid{stroke:#e3e7ec;stroke-width:1}.bar{fill:#7aa7d9}.few{fill:#c9d8ea}"
     ".span{fill:#fdf0dc}.mark{stroke:#6e7781;stroke-width:1;stroke-dasharray:3 3}"
     ".jump{stroke:#b3261e;stroke-width:1.5}.jumped{fill:#b3261e;font-weight:bold}"
-    ".up{fill:#c4483f}.down{fill:#3c7d52}.link{stroke:#8b949e;stroke-dasharray:2 2}"
+    ".best{fill:#3f6fa8}.up{fill:#c4483f}.down{fill:#3c7d52}.link{stroke:#8b949e;stroke-dasharray:2 2}"
 )
 _LEFT, _RIGHT = 46, 12
 _HEIGHT, _TOP = 150, 14
 _TOPS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2,
          0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # fmt: skip
+#: The best class first, each with the name of its look.
+_CLASSES = {"C2": "best", "C1": "bar", "C0": "few", "none": "up"}
 _BARS = 10
 _ROW = 22
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -153,6 +155,47 @@ def waterfall(answer: Mapping[str, Any], features: Mapping[str, Any] | None = No
     parts += _total(y, f"score, in {unit}" if unit else "score", ends[-1], x(ends[-1]))
     title = f"Attribution: {'; '.join(f'{name} {value:+.2f}' for name, value in rows)}"
     return _svg(bottom, title, parts)
+
+
+def days(name: str, counts: Sequence[tuple[str, Mapping[str, int]]]) -> str:
+    """Decisions by day, each a bar of its classes, the best at the bottom.
+
+    Args:
+        name: of the decision point.
+        counts: by day, how many are of each class.
+    """
+    most = max((sum(classes.values()) for _, classes in counts), default=0) or 1
+    base, width = _TOP + _HEIGHT, WIDTH - _LEFT - _RIGHT
+    step = width / max(len(counts), 1)
+    parts = [
+        _line("grid", _LEFT, _TOP, WIDTH - _RIGHT, _TOP),
+        _text(_LEFT - 6, _TOP + 4, _short(most), anchor="end"),
+    ]
+    for number, (day, classes) in enumerate(counts):
+        left, low = round(_LEFT + step * number, 1), float(base)
+        for one in _CLASSES:
+            if not classes.get(one):
+                continue
+            high = max(_HEIGHT * classes[one] / most, 1.0)
+            low -= high
+            title = f"{day}: {classes[one]:,} {one}"
+            parts.append(_rect(_CLASSES[one], left, low, max(step - 1, 0.8), high, title))
+        if number % max(1, len(counts) // 8) == 0:
+            parts.append(_text(left, base + 17, day[5:]))
+    parts.append(_line("axis", _LEFT, base, WIDTH - _RIGHT, base))
+    for number, (one, kind) in enumerate(_CLASSES.items()):
+        parts.append(_rect(kind, _LEFT + 90 * number, base + 30, 10, 10))
+        parts.append(_text(_LEFT + 90 * number + 15, base + 39, one))
+    total = sum(sum(classes.values()) for _, classes in counts)
+    return _svg(base + 46, f"{name}: {total:,} decisions by day and class", parts)
+
+
+def _short(count: int) -> str:
+    """A count in few characters."""
+    for size, unit in ((1_000_000, " m"), (1_000, " k")):
+        if count >= size:
+            return f"{number_words(count / size, 3)}{unit}"
+    return str(count)
 
 
 def _total(y: int, label: str, value: float, at: float) -> Iterator[str]:

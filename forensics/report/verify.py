@@ -45,6 +45,9 @@ def screen(verified: Verified, width: int) -> Iterator[Line]:
     if verified.late_records:
         late = f"{verified.late_records:,} records were sealed late: proof begins with their seal"
         yield [Span("           "), Span(late, "dim")]
+    if verified.erased:
+        gone = f"{verified.erased:,} records were erased on an order; their leaves are in the log"
+        yield [Span("erased     ", "bold"), Span(gone)]
     names = ", ".join(key.hash for key in told.keys) or "none"
     word = "named by the lake itself: pass --key to trust another word"
     trust = word if told.on_its_own_word else "trusted from outside the lake"

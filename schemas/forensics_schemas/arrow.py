@@ -211,7 +211,10 @@ DECISION = pa.schema(
         ),
         _text(
             "score_bytes",
-            "The score's exact bytes, little-endian, in hexadecimal.",
+            "The score's exact bytes, little-endian, in hexadecimal. They contradict `score_dtype`"
+            " unless they are as many as it has; without it 4 are a float32 and 8 a float64. They"
+            " contradict `score` unless that is their value, the float32 nearest to it, or either"
+            " of the two rounded to six or more digits, in all or after the point.",
             rule={"pattern": "^([0-9a-f]{2}){1,16}$"},
         ),
         _number("threshold", "The threshold that the score was compared with."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -23,6 +24,7 @@ from forensics_tui.inert import said
 from forensics_tui.kept import NOTHING, Kept, key_of
 from forensics_tui.key_order import KeysInOrder
 from forensics_tui.keys import ANYWHERE, Key, bindings
+from forensics_tui.looked import InContext
 from forensics_tui.opening import Opened
 from forensics_tui.screens.decisions import DecisionsScreen
 from forensics_tui.screens.place import Place
@@ -127,6 +129,7 @@ class ForensicsApp(KeysInOrder, App[None]):
 
     def on_mount(self) -> None:
         """Begin with a decision, where one was asked for, else with all of them."""
+        asyncio.get_running_loop().set_default_executor(InContext())
         self.push_screen(DecisionsScreen(self.opened))
         if self.opened.traced:
             self.show_traced(self.opened.traced)

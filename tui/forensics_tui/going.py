@@ -9,6 +9,7 @@ from forensics.lake import scan
 from forensics.lake.window import Cancelled, Reader, known_spans
 from forensics_tui.inert import said
 from forensics_tui.kept import NOTHING
+from forensics_tui.looked import saw
 from forensics_tui.opening import AHEAD, Opened
 from forensics_tui.period import Period
 from forensics_tui.screens.place import Place
@@ -59,6 +60,7 @@ def _find(reader: Reader, there: Opened) -> None:
     if known_spans(reader, there.view) is not None:
         there.found = next(scan.look(reader.another(), there.view))
         there.rows = there.found.pages.rows(0, AHEAD)
+        saw(reader, there.view, there.found, there.rows)
 
 
 async def _show(place: Place, there: Opened, time_us: int) -> None:

@@ -18,6 +18,7 @@ from forensics.lake.find import points_with_names
 from forensics.lake.snapshot import Snapshot, take
 from forensics.lake.window import Reader, Row, View, known_spans, names_of
 from forensics_tui.kept import NOTHING, Kept
+from forensics_tui.looked import saw
 
 if TYPE_CHECKING:
     from forensics.reconstruct.reconstruction import Reconstruction
@@ -94,7 +95,7 @@ def open_lake(asked: Asked, kept: Kept = NOTHING) -> Opened:
         kept: where one was in the last session; what was asked for wins over it.
 
     Raises:
-        LakeError: when there is no lake.
+        LakeError: when there is no lake, or a look that it wants recorded cannot be.
         NotFoundError: when it has no decision of that id.
         UsageError: when it has no such decision point.
     """
@@ -118,6 +119,7 @@ def open_lake(asked: Asked, kept: Kept = NOTHING) -> Opened:
     elif known_spans(reader.another(), view) is not None:
         opened.found = next(scan.look(reader.another(), view))
         opened.rows = opened.found.pages.rows(0, AHEAD)
+        saw(reader, view, opened.found, opened.rows)
     return opened
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from forensics.errors import ForensicsError, UsageError
 from forensics.lake.layout import identity
+from forensics.records.looker import looking
 from forensics_tui.kept import NOTHING, Store
+from forensics_tui.looked import InContext
 from forensics_tui.opening import Asked, Opened, open_lake
 
 
@@ -28,13 +29,14 @@ def run(asked: Asked, theme: Any = None, keys: Any = None) -> str:
         ForensicsError: when the lake cannot be opened, what was asked for is not in it, or there is
             no such theme or key.
     """
-    with ThreadPoolExecutor(1) as pool:
-        opening = pool.submit(opened, asked)
-        from forensics_tui.app import ForensicsApp
+    with looking(how="tui"):
+        with InContext(1) as pool:
+            opening = pool.submit(opened, asked)
+            from forensics_tui.app import ForensicsApp
 
-        found, store = opening.result()
-    app = ForensicsApp(found, theme, checked(keys), store.save)
-    app.run()
+            found, store = opening.result()
+        app = ForensicsApp(found, theme, checked(keys), store.save)
+        app.run()
     try:
         store.save(app.kept)
     except ForensicsError as error:

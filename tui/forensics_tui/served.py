@@ -12,6 +12,7 @@ from textual.drivers.web_driver import WebDriver
 from textual.messages import ExitApp
 
 from forensics.errors import ForensicsError
+from forensics.records.looker import looking
 from forensics_tui.inert import said
 from forensics_tui.opening import Asked
 from forensics_tui.run import run
@@ -43,7 +44,8 @@ def main() -> int:
         for name, value in told["asked"].items()
     }
     try:
-        word = run(Asked(**asked), told["theme"], told["keys"])
+        with looking(**told["looker"]):
+            word = run(Asked(**asked), told["theme"], told["keys"])
     except ForensicsError as error:
         word = said(error)
     sys.stderr.write(word)

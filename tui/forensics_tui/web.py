@@ -27,6 +27,7 @@ from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
 from forensics.errors import UsageError
+from forensics.records.looker import current
 from forensics.records.safe_text import safe_text
 from forensics_tui.opening import Asked
 
@@ -75,7 +76,8 @@ def serve(
         name: str(value.resolve()) if isinstance(value, Path) else value
         for name, value in asdict(asked).items()
     }
-    more = {"asked": told, "theme": theme, "keys": dict(checked(keys))}
+    looker = {name: value for name, value in asdict(current()).items() if name != "how"}
+    more = {"asked": told, "theme": theme, "keys": dict(checked(keys)), "looker": looker}
     words = [sys.executable, "-m", "forensics_tui.served", json.dumps(more)]
     try:
         listener = socket.create_server((_HOST, port))

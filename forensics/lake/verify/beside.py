@@ -33,6 +33,44 @@ def artifacts(root: Path, findings: Findings) -> int:
     return count
 
 
+def erasures(
+    snapshot: Snapshot, erased: Mapping[str, list[bytes]], findings: Findings, *, whole: bool
+) -> None:
+    """See that each record that says it was erased was so by an erasure that says so too.
+
+    Args:
+        snapshot: the lake.
+        erased: leaves of such records, by the erasure that they name.
+        findings: what is found goes here.
+        whole: whether these are all that there are, so that they must be what was erased.
+    """
+    paths = snapshot.paths("erasures")
+    rows = []
+    if paths:
+        with sql.reading("The table of erasures"):
+            rows = snapshot.connection.execute(
+                "SELECT erasure_id, subject, leaves FROM "
+                f"read_parquet({sql.literal(paths)}, union_by_name = true)"
+            ).fetchall()
+    subjects = {erasure_id: subject for erasure_id, subject, _ in rows}
+    of_subject: dict[str, list[bytes]] = {}
+    for erasure_id, leaves in erased.items():
+        if erasure_id not in subjects:
+            what = f"{len(leaves):,} records say that {erasure_id} erased them; there is no such."
+            findings.add(Defect("altered", what, table="erasures", id=erasure_id))
+        else:
+            of_subject.setdefault(subjects[erasure_id], []).extend(leaves)
+    if not whole:
+        return
+    for subject, leaves in of_subject.items():
+        digest = "sha256:" + hashlib.sha256(b"".join(sorted(leaves))).hexdigest()
+        named_ = [erasure_id for erasure_id, of, told in rows if of == subject and told == digest]
+        if not named_:
+            some = next(one for one, of, _ in rows if of == subject)
+            what = f"The records that say that {some} erased them are not those that it erased."
+            findings.add(Defect("altered", what, table="erasures", id=some))
+
+
 def quarantine(root: Path, findings: Findings) -> int:
     """Make the names of quarantined records again; how many there are.
 

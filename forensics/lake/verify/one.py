@@ -18,6 +18,7 @@ from forensics.integrity.proof import Proof
 from forensics.integrity.tiles import WIDTH
 from forensics.lake import layout, seal_keys, sealed, sql
 from forensics.lake.log import Log, exists
+from forensics.lake.protect import received
 from forensics.lake.read import Kept
 from forensics.lake.sealed import Sealed
 from forensics.lake.verify import chain
@@ -102,7 +103,7 @@ def prove(
     listed = sealed.read(root, segment)
     if listed.records + 1 != inner.size or listed.root != inner.root:
         raise IntegrityError(f"The list of leaves of segment {segment} is not what was sealed.")
-    raw = record_bytes(root, kept)
+    raw = received(root, record_bytes(root, kept))
     leaf = leaf_hash(record["salt"], raw)
     if not 0 < index <= listed.records or listed.leaf(index) != leaf or kept.verified is False:
         raise IntegrityError(

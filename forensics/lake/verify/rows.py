@@ -24,6 +24,7 @@ from forensics.integrity.manifest import Manifest, iso
 from forensics.lake import sealed, sql, tables
 from forensics.lake.catalog import DataFile
 from forensics.lake.parquet import even_groups, open_checked, said
+from forensics.lake.protect import ERASED, opened
 from forensics.lake.seal import around_sql, id_column
 from forensics.lake.sealed import Sealed
 from forensics.lake.verify.chain import SegmentEntry
@@ -31,6 +32,8 @@ from forensics.lake.verify.defects import Defect, Findings, altered_file
 
 _BATCH_ROWS = 16_384
 _PREFIX = LEAF_PREFIX + HEADER
+#: What received bytes begin with that are encrypted or erased, and no record does.
+_SPECIAL = b"\0"
 #: What both readers must agree on.
 _SEALED_COLUMNS = ("raw", "salt", "leaf", "segment", "leaf_index")
 
@@ -59,6 +62,8 @@ class Seen:
     findings: Findings = field(default_factory=Findings)
     #: Sealed records whose columns were compared with their bytes.
     compared: int = 0
+    #: Leaves of records that say that they were erased, by the erasure.
+    erased: dict[str, list[bytes]] = field(default_factory=dict)
 
 
 def check(
@@ -164,6 +169,8 @@ class _Rows:
         at = 0
         for raw, salt, leaf, segment, index, about in zip(*columns, arounds, strict=True):
             at += 1
+            if raw is not None and raw[:1] == _SPECIAL:
+                raw, salt = self._plain(raw, salt, leaf)
             if raw is None or salt is None or leaf is None or segment is None or index is None:
                 self._seen.findings.gap(
                     "Written by another program, without received bytes and leaves", 1
@@ -175,7 +182,8 @@ class _Rows:
                 leaves, around = (listed.leaves, listed.around) if listed else (b"", b"")
                 count = listed.records if listed else 0
                 marks = self._seen.segments.setdefault(segment, bytearray(count))
-            made = sha256(_PREFIX + sha256(salt + raw).digest()).digest()
+            # Of bytes that nobody can read the leaf is all there is: the list has to have it.
+            made = leaf if raw == b"" else sha256(_PREFIX + sha256(salt + raw).digest()).digest()
             end = index * 32
             if (
                 0 < index <= count
@@ -188,6 +196,17 @@ class _Rows:
                 self._wrong(made, leaf, segment, index, about, ids[at - 1])
         self._at += one.num_rows
         self._seen.rows += one.num_rows
+
+    def _plain(self, raw: bytes, salt: bytes | None, leaf: bytes | None) -> tuple[bytes, bytes]:
+        """Received bytes and salt of an encrypted record; no bytes where they cannot be read."""
+        plain, why = opened(self._root, raw)
+        if plain is not None:
+            return plain, salt or b""
+        if why is not None and why.startswith(ERASED):
+            self._seen.erased.setdefault(why.removeprefix(ERASED), []).append(leaf or b"")
+        else:
+            self._seen.findings.gap(f"Encrypted, and not read: {why}", 1)
+        return b"", salt or b""
 
     def _list(self, segment: str) -> Sealed | None:
         """The sealed list of a segment, if it gives the root that the log has."""

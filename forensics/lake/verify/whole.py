@@ -60,6 +60,7 @@ class Verified:
     artifacts: int = 0
     quarantined: int = 0
     compared: int = 0
+    erased: int = 0
     late_segments: int = 0
     late_records: int = 0
     first_sealed: int | None = None
@@ -81,6 +82,7 @@ class Verified:
             "artifacts": self.artifacts,
             "quarantined": self.quarantined,
             "columns_compared": self.compared,
+            "erased": self.erased,
             "sealed_late": {"segments": self.late_segments, "records": self.late_records},
             "sealed_from": iso(self.first_sealed) if self.first_sealed is not None else None,
             "sealed_to": iso(self.last_sealed) if self.last_sealed is not None else None,
@@ -141,7 +143,10 @@ def verify(
     seen: dict[str, bytearray] = {}
     manifests: dict[str, Manifest] = {}
     holds: dict[str, str] = {}
+    erased: dict[str, list[bytes]] = {}
     for task, one in _all(root, told, tasks, compare, options.workers):
+        for erasure_id, leaves in one.erased.items():
+            erased.setdefault(erasure_id, []).extend(leaves)
         result.files += 1
         result.records += one.rows
         result.compared += one.compared
@@ -151,6 +156,9 @@ def verify(
         if progress:
             progress(result.records, f"{result.records:,} records, {result.files:,} files")
     _segments(root, told, options, seen, manifests, holds, result)
+    result.erased = sum(map(len, erased.values()))
+    if erased and snapshot is not None:
+        beside.erasures(snapshot, erased, result.findings, whole=result.whole_lake)
     if result.whole_lake:
         if snapshot is not None:
             beside.catalog(snapshot, tables_, result.findings)

@@ -50,7 +50,7 @@ def classes(
     scored = batch.numbers("score")
     if scored is None or scored[1] is not None:
         whole &= False if scored is None else scored[1]
-    whole &= np.array([bool(p.decision.features) for p in plans], np.bool_)[identity.groups.codes]
+    whole &= ~_without_features(batch, whole)
     stricter = np.array([_for_stricter(plan) for plan in plans], np.bool_)[identity.groups.codes]
     coverage = batch.texts("candidates_coverage")
     looser = np.zeros(batch.rows, np.bool_)
@@ -58,6 +58,17 @@ def classes(
         looser = coverage.codes == coverage.values.index("exhaustive")
     found = np.where(stricter, np.where(looser, 3, 2), 1)
     return np.where(whole, found, 0).astype(np.int8)
+
+
+def _without_features(batch: Batch, asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the rows asked for have no feature with a value; reads the columns it takes."""
+    none = asked.copy()
+    for name in batch.features:
+        if not none.any():
+            break
+        batch.load((f"features.{name}",), seldom=True)
+        none &= ~batch.present(name)
+    return none
 
 
 def _for_stricter(plan: Plan) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,10 +17,15 @@ from forensics.api import open_lake
 from forensics.errors import LakeError, NotFoundError
 from forensics.ingest import quarantine
 from forensics.ingest.forget import hold, holds
+from forensics.ingest.reread import differences
 from forensics.ingest.run import run as ingest
 from forensics.ingest.sources import open_source
+from forensics.lake import protect
 from forensics.lake.compact import compact
+from forensics.lake.erase import _without
+from forensics.lake.parquet import read_checked, write_table
 from forensics.lake.snapshot import take
+from forensics.lake.verify.whole import Options, verify
 from forensics.testing import decision_record, outcome_record, override_record, write_lines
 
 TakeIn = Callable[..., Any]
@@ -205,3 +212,56 @@ def test_a_process_that_died_is_finished_by_the_next(
         assert opened.erase(ANNA, "DSAR-7").decisions == 3
     compact(held, grace_hours=0)
     assert SECRET.encode() not in contents(held)
+
+
+class TestProof:
+    def test_all_proofs_hold_after_an_erasure(self, held: Path) -> None:
+        with open_lake(held) as opened:
+            opened.erase(ANNA, "DSAR-7")
+        for deep in (False, True):
+            found = verify(held, Options(deep=deep), differences)
+            assert not found.findings.broken, found.findings.defects
+            assert (found.erased, found.findings.gaps) == (5, [])
+        compact(held, grace_hours=0)
+        assert not verify(held, Options(deep=True), differences).findings.broken
+
+    def test_an_erasure_hides_nobody_else(self, held: Path) -> None:
+        """Who writes to the lake may say of a record that it was erased, and is found out."""
+        with open_lake(held) as opened:
+            erasure_id = opened.erase(ANNA, "DSAR-7").erasure_id
+        for said in (erasure_id, "e-never"):
+            copy = held.with_name(f"forged-{said}")
+            shutil.copytree(held, copy)
+            snapshot = take(copy)
+            file = snapshot.files("decisions/credit_line")[0]
+            records = read_checked(copy / "decisions/credit_line" / file.name)
+            mask = pa.array([one == "b-7" for one in records["decision_id"].to_pylist()])
+            changed = _without(records, mask, "decisions", said, "~token")
+            write_table(changed, copy / "decisions/credit_line" / file.name)
+            found = verify(copy, Options(), differences)
+            assert found.findings.broken
+            statements = " ".join(defect.statement for defect in found.findings.defects)
+            assert "erased" in statements, said
+
+    def test_what_is_encrypted_is_proven_with_the_key_and_said_without(
+        self, held: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not (held / "privacy.toml").exists():
+            return
+        found = verify(held, Options(deep=True), differences)
+        assert (found.findings.broken, found.findings.gaps) == (False, [])
+        monkeypatch.setenv("FORENSICS_KEY_STORE", str(keys) + "-elsewhere")
+        protect._opened.cache_clear()
+        found = verify(held, Options(), differences)
+        assert not found.findings.broken
+        (gap,) = found.findings.gaps
+        assert gap.records == 43
+        assert "key is not in this key store" in gap.statement
+        protect._opened.cache_clear()
+
+    def test_quarantine_stays_provable(self, held: Path, tmp_path: Path) -> None:
+        bad = [decision_record(subject={"id": ANNA}, score="high"), decision_record(score="high")]
+        ingest(held, open_source(write_lines(tmp_path / "bad.jsonl", bad)))
+        with open_lake(held) as opened:
+            opened.erase(ANNA, "DSAR-7")
+        assert not verify(held, Options(), differences).findings.broken

@@ -48,7 +48,9 @@ def some_decision(random_: random.Random, number: int, kept: str, rules: str) ->
         decision_id=f"d-{number}",
         request_id=f"r-{number}",
         occurred_at=stamp(number * 1800),
-        features=pick([None, {}, {"amount": 3}, {"amount": None, "channel": "app"}]),
+        features=pick(
+            [None, {}, {"amount": 3}, {"amount": None, "channel": "app"}, {"amount": None}]
+        ),
         score=pick([0.25, None]),
         threshold=pick([0.5, None]),
         model={"name": "pd", "digest": pick([kept, LOST, None])},

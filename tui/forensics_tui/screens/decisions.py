@@ -19,6 +19,7 @@ from forensics.records.safe_text import safe_text
 from forensics_tui.inert import said, time_words
 from forensics_tui.kept import Kept
 from forensics_tui.keys import ANYWHERE, DECISIONS, GO, TABLE, Key, bindings
+from forensics_tui.looked import saw
 from forensics_tui.opening import AHEAD, Opened, first_columns
 from forensics_tui.pacing import now_and_then
 from forensics_tui.screens.rows import GoesThroughRows, WritesRows
@@ -185,11 +186,15 @@ class DecisionsScreen(GoesThroughRows, WritesRows):
             self._looking = None
 
     def _search(self, reader: Reader, number: int, view: View, place_us: int | None) -> None:
+        seen: tuple[int, list[Row]] | None = None
         try:
             for found in now_and_then(scan.look(reader, view)):
                 place = found.pages.place(place_us) if place_us is not None else 0
                 place = min(place or 0, max(found.pages.total - 1, 0))
                 rows = found.pages.rows(max(place - AHEAD, 0), min(place, AHEAD) + AHEAD)
+                if rows and (seen is None or (found.done >= 1 and seen != (found.matches, rows))):
+                    saw(reader, view, found, rows)
+                    seen = found.matches, rows
                 self.post_message(self._Looked(number, view, found, rows, place))
         except Cancelled:
             return

@@ -1,0 +1,32 @@
+"""Looks that wait to be taken into the table ``access``: written down, and not yet sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from forensics.records.jsontext import loads
+
+
+def waiting(root: Path, decisions: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Looks at any of ``decisions`` that wait, as mappings, in no order; times are datetimes.
+
+    A line that is being written at this moment, or that cannot be read, is left out.
+    """
+    folder = root / "spool"
+    for path in (folder / "access.log", *sorted(folder.glob("access-*.landing"))):
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError:  # it is not there, or somebody takes it in just now
+            continue
+        for line in lines:
+            try:
+                look = loads(line.decode())
+                look["occurred_at"] = datetime.fromisoformat(look["occurred_at"])
+                seen = not set(look.get("decision_ids") or ()).isdisjoint(decisions)
+            except (ValueError, KeyError, TypeError):
+                continue
+            if seen:
+                yield look
