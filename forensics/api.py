@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from forensics.explain.explanation import Explanation
+    from forensics.explain.explanation import Options as Options_
     from forensics.explain.stored import Window
     from forensics.incident.files import Postmortem
     from forensics.ingest.forget import Erasure
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from forensics.replay.bulk.radius import BlastRadius
     from forensics.replay.bulk.run import Window as Window_
     from forensics.replay.client import Workers
+    from forensics.report.document import Document
     from forensics.report.postmortem import Report as PostmortemReport
 
 
@@ -810,6 +812,165 @@ class Lake:
         files.check_lake(read, self.root)
         at = now or datetime.now(UTC)
         return report(read.path.name, read.document, self.snapshot(), at, tell)
+
+    def subject_report(
+        self,
+        subject: str,
+        *,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        days: int | None = None,
+        everything: bool = False,
+        audit: bool = False,
+        counts: Iterable[str | PathLike[str]] = (),
+        templates: str | PathLike[str] | None = None,
+        reference: str | None = None,
+        adverse: Iterable[str] = (),
+        progress: Callable[[int, int], None] | None = None,
+        now: datetime | None = None,
+    ) -> Document:
+        """Everything about a person in a window, as a document for that person.
+
+        Args:
+            subject: the person's id.
+            since: from this time on.
+            until: before this time; the end of the last decision's day where None.
+            days: so many days before the end, where ``since`` is None.
+            everything: run all decisions again and explain them, not only the newest.
+            audit: say whether decisions of the window are missing, which reads all of it.
+            counts: files of what somebody else counted, for the audit.
+            templates: a ``reasons.toml``, for the principal reasons of adverse outcomes.
+            reference: the population that they are relative to; else the one that it names.
+            adverse: the adverse outcomes; else those that it names.
+            progress: told how many decisions are behind us, and of how many.
+            now: when it is made; the present time where None.
+
+        Raises:
+            NotFoundError: when there is no decision about the person in the window.
+            UsageError: when the window is none, or templates or reference do not fit.
+            IntegrityError: when a data file cannot be read.
+        """
+        from forensics.records.looker import looking
+        from forensics.report.subject import EXPLAINED, document, gather
+
+        start, end = (None if time is None else instant(time) for time in (since, until))
+        wanted = self._reasons(templates, reference, tuple(adverse))
+        snapshot = self.snapshot()
+        snapshot.connect_ahead()
+        with looking(how="report"):
+            found = gather(
+                snapshot,
+                subject,
+                start,
+                end,
+                days=days,
+                most=None if everything else EXPLAINED,
+                wanted=wanted if wanted.adverse or wanted.templates.adverse else None,
+                workers=self._running(),
+                tell=progress,
+            )
+        coverage = None
+        if audit or counts:
+            coverage = self.audit(since=found.since, until=found.until, counts=counts)
+        return document(found, coverage, now or datetime.now(UTC))
+
+    def decision_report(
+        self, identifier: str, *, counterfactuals: int = 1, now: datetime | None = None
+    ) -> Document:
+        """The decisions that a request id or decision id names, in full, as a document.
+
+        Raises:
+            NotFoundError: when there is none; it names the nearest ids.
+        """
+        from forensics.records.looker import looking
+        from forensics.report.decision_report import document
+
+        with looking(how="report"):
+            found = self.trace(identifier, counterfactuals=counterfactuals)
+        return document(found, now or datetime.now(UTC), counterfactuals=counterfactuals)
+
+    def adverse_action(
+        self,
+        identifier: str,
+        *,
+        templates: str | PathLike[str] | None = None,
+        reference: str | None = None,
+        adverse: Iterable[str] = (),
+        now: datetime | None = None,
+    ) -> Document:
+        """The notice of an adverse decision, with its principal reasons.
+
+        Args:
+            identifier: a request id or decision id, of one decision.
+            templates: a ``reasons.toml`` with the lender's words.
+            reference: the population that reasons are relative to; else the one that it names.
+            adverse: the adverse outcomes; else those that it names.
+            now: when it is made; the present time where None.
+
+        Raises:
+            NotFoundError: when there is no such decision, artifact or file.
+            UsageError: when the outcome is not adverse, nothing says which are, the id names
+                several decisions, or templates or reference do not fit.
+            ReplayError: when principal reasons cannot be had.
+        """
+        from forensics.reconstruct.explained import explained
+        from forensics.records.looker import looking
+        from forensics.report.adverse_action import command, document, one_of
+
+        wanted = self._reasons(templates, reference, tuple(adverse))
+        if not (wanted.adverse or wanted.templates.adverse):
+            raise UsageError(
+                "Nothing says which outcomes are adverse.",
+                "A notice must not be written of one that is not.",
+                'Say it: --adverse OUTCOME, or adverse = ["OUTCOME"] in the templates.',
+            )
+        with looking(how="report"):
+            found = explained(self.snapshot(), identifier, wanted, workers=self._running())
+        asked = command(one_of(found).decision.decision_id, templates, reference, tuple(adverse))
+        return document(one_of(found), asked, now or datetime.now(UTC))
+
+    def audit_report(
+        self, audit: Audit, options: Iterable[str] = (), *, now: datetime | None = None
+    ) -> Document:
+        """An audit as a document.
+
+        Args:
+            audit: the answer of :meth:`audit`.
+            options: those of the command line that it was asked with, besides the window.
+            now: when it is made; the present time where None.
+        """
+        from forensics.report.audit_report import document
+
+        return document(audit, now or datetime.now(UTC), tuple(options))
+
+    def _reasons(
+        self,
+        templates: str | PathLike[str] | None,
+        reference: str | None,
+        adverse: tuple[str, ...],
+    ) -> Options_:
+        """How principal reasons are found; nothing else is looked for."""
+        from forensics.explain.explanation import Options
+        from forensics.explain.templates import NO_TEMPLATES
+        from forensics.reconstruct.explained import reference_named, templates_at
+
+        words = NO_TEMPLATES if templates is None else templates_at(Path(templates))
+        named = reference or words.reference
+        return Options(
+            reasons=True,
+            templates=words,
+            reference=reference_named(named, self.root) if named else None,
+            adverse=adverse,
+            counterfactuals=0,
+        )
+
+    def _running(self) -> Workers:
+        """The model processes, which stay for the next question."""
+        if self._workers is None:
+            from forensics.replay.client import Workers
+
+            self._workers = Workers()
+        return self._workers
 
     def ingest(self, path: str | PathLike[str], options: Options | None = None) -> Report:
         """Take a file of records in; its form is told by its content."""

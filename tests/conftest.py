@@ -89,6 +89,16 @@ def corpus() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """The browser that opens pages: FORENSICS_BROWSER, else a Chromium that is installed."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    found = os.environ.get("FORENSICS_BROWSER") or next(filter(None, map(shutil.which, names)), "")
+    if not found:
+        pytest.skip("no Chromium is installed; name one in FORENSICS_BROWSER")
+    return found
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
     """An empty lake."""

@@ -6,8 +6,10 @@ the lender to fill in, and what the lender has to know before sending it stands 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from os import PathLike
 
 from forensics.errors import ReplayError, UsageError
 from forensics.explain.explanation import Explanation
@@ -65,7 +67,9 @@ def document(found: Explanation, command: str, now: datetime) -> Document:
             Section("Notice", tuple(_notice(found, source))),
             Section("Principal reasons for the action", tuple(_reasons(reasons, source))),
             Section("Your rights", tuple(_rights())),
-            Section("For the lender, not for the applicant", tuple(_lender(found, reasons, source))),
+            Section(
+                "For the lender, not for the applicant", tuple(_lender(found, reasons, source))
+            ),
         ),
         made_at=now,
         gaps=gaps,
@@ -76,6 +80,20 @@ def document(found: Explanation, command: str, now: datetime) -> Document:
         },
         explains=False,
     )  # fmt: skip
+
+
+def command(
+    decision_id: str,
+    templates: str | PathLike[str] | None,
+    reference: str | None,
+    adverse: Sequence[str],
+) -> str:
+    """The command that prints the explanation which a notice rests on."""
+    words = ["forensics", "explain", decision_id, "--reasons"]
+    for name, value in (("templates", templates), ("reference", reference)):
+        words += [f"--{name}", str(value)] if value is not None else []
+    words += [word for one in adverse for word in ("--adverse", one)]
+    return shlex.join([*words, "--json"])
 
 
 def one_of(found: list[Explanation]) -> Explanation:

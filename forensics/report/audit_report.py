@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from forensics.lake.read import from_micros
-from forensics.reconstruct.audit import CLASSES, Audit, Class, Point
+from forensics.reconstruct.audit import CLASSES, Audit, Point
 from forensics.records.jsontext import time_text
 from forensics.replay.bulk.common import share_words
 from forensics.report import charts
@@ -25,6 +25,9 @@ _COVERAGE = {
 }
 #: So many writers, holes and counts that differ are listed.
 _LISTED = 50
+_WRITERS = ("writer", "numbers", "never came", "used twice", "lost, as it says")
+_HOLES = ("writer", "never came", "between the numbers", "in the time")
+_COUNTS = ("decision point", "window", "counted", "held", "missing", "counted by")
 
 
 def document(audit: Audit, now: datetime, options: Sequence[str] = ()) -> Document:
@@ -111,8 +114,7 @@ def _missing(audit: Audit, ref: Reference) -> Iterator[Item]:
             )
             for at, one in broken[:_LISTED]
         )  # fmt: skip
-        head = ("writer", "numbers", "never came", "used twice", "lost, as it says")
-        yield Rows("writers", head, rows)
+        yield Rows("writers", _WRITERS, rows)
         holes = tuple(
             Row(
                 (one.writer, f"{hole.missing:,}", f"{hole.after:,} and {hole.before:,}",
@@ -124,8 +126,7 @@ def _missing(audit: Audit, ref: Reference) -> Iterator[Item]:
             for number, hole in enumerate(one.holes)
         )  # fmt: skip
         if holes:
-            head = ("writer", "never came", "between the numbers", "in the time")
-            yield Rows("holes", head, holes[:_LISTED])
+            yield Rows("holes", _HOLES, holes[:_LISTED])
     for number, point in enumerate(audit.points):
         if point.unnumbered:
             yield Statement(
@@ -147,8 +148,7 @@ def _missing(audit: Audit, ref: Reference) -> Iterator[Item]:
             )
             for at, one in sorted(enumerate(audit.compared), key=lambda pair: -abs(pair[1].missing))
         )  # fmt: skip
-        head = ("decision point", "window", "counted", "held", "missing", "counted by")
-        yield Rows("counts", head, rows[:_LISTED])
+        yield Rows("counts", _COUNTS, rows[:_LISTED])
         if len(rows) > _LISTED:
             yield Note(f"And {len(rows) - _LISTED:,} counts more, which differ less.")
     for number, text in enumerate(audit.unused_counts):
@@ -157,7 +157,9 @@ def _missing(audit: Audit, ref: Reference) -> Iterator[Item]:
 
 
 def _point(point: Point, number: int, ref: Reference) -> Iterator[Item]:
-    days = [(str(day.day), {one: day.classes[one] for one in CLASSES}) for day in point.days]
+    days: list[tuple[str, Mapping[str, int]]] = [
+        (str(day.day), {one: day.classes[one] for one in CLASSES}) for day in point.days
+    ]
     yield Chart(charts.days(point.decision_point, days), tuple(_bars(days)))
     empty = [name for name, classes in days if not sum(classes.values())]
     if empty:
@@ -187,10 +189,10 @@ def _point(point: Point, number: int, ref: Reference) -> Iterator[Item]:
     yield Rows("days", ("day", "decisions", *reversed(CLASSES)), rows)
 
 
-def _bars(days: Sequence[tuple[str, dict[Class, int]]]) -> Iterator[str]:
+def _bars(days: Sequence[tuple[str, Mapping[str, int]]]) -> Iterator[str]:
     """The days as bars of characters: a letter for each class, as many as its share."""
     most = max((sum(classes.values()) for _, classes in days), default=0) or 1
-    letters: dict[Class, str] = {"C2": "█", "C1": "▓", "C0": "▒", "none": "░"}
+    letters = {"C2": "█", "C1": "▓", "C0": "▒", "none": "░"}
     yield "█ C2  ▓ C1  ▒ C0  ░ none"
     for name, classes in days:
         bar = "".join(letters[one] * (-(-classes[one] * 40 // most)) for one in reversed(CLASSES))

@@ -22,7 +22,8 @@ COLOURS = (
     ".grid{stroke:#e3e7ec;stroke-width:1}.bar{fill:#7aa7d9}.few{fill:#c9d8ea}"
     ".span{fill:#fdf0dc}.mark{stroke:#6e7781;stroke-width:1;stroke-dasharray:3 3}"
     ".jump{stroke:#b3261e;stroke-width:1.5}.jumped{fill:#b3261e;font-weight:bold}"
-    ".best{fill:#3f6fa8}.up{fill:#c4483f}.down{fill:#3c7d52}.link{stroke:#8b949e;stroke-dasharray:2 2}"
+    ".best{fill:#3f6fa8}.up{fill:#c4483f}.down{fill:#3c7d52}"
+    ".link{stroke:#8b949e;stroke-dasharray:2 2}"
 )
 _LEFT, _RIGHT = 46, 12
 _HEIGHT, _TOP = 150, 14

@@ -24,8 +24,8 @@ _MAIN = 5
 _VERDICTS = {
     "bit_exact": "The recorded programs were run again now on the recorded data, and gave exactly "
     "the same result, to the last digit.",
-    "within_ulp": "The recorded programs were run again now on the recorded data, and gave the same "
-    "result but for a rounding in the last digit.",
+    "within_ulp": "The recorded programs were run again now on the recorded data, and gave the "
+    "same result but for a rounding in the last digit.",
     "same_outcome": "The recorded programs were run again now on the recorded data, and gave the "
     "same outcome with another score.",
     "diverged": "The recorded programs were run again now on the recorded data, and did not give "
@@ -34,8 +34,8 @@ _VERDICTS = {
 }
 _CLASSES = {
     "C0": "The evidence is enough to run this decision again.",
-    "C1": "The evidence is enough to run this decision again, and to say what a stricter rule would "
-    "have decided.",
+    "C1": "The evidence is enough to run this decision again, and to say what a stricter rule "
+    "would have decided.",
     "C2": "The evidence is enough to run this decision again, and to say what a stricter or a "
     "looser rule would have decided.",
     "none": "The evidence is not enough to run this decision again.",
@@ -165,7 +165,7 @@ def decided_by(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
     if decision.cache.get("hit"):
         yield Statement(
             "cache",
-            "The answer was not worked out anew: it was that of an earlier request, kept for reuse.",
+            "The answer was not worked out anew: it was kept from an earlier request.",
             "recorded",
             ref.at("/decision/cache"),
         )
@@ -215,9 +215,9 @@ def data(found: Reconstruction, ref: Reference, *, full: bool = False) -> Iterat
         yield _gone(found, "data", "What data was used is not known.", ref.at("/features"),
                     "features")  # fmt: skip
         return
-    head = ("data", "value", "came from", "true at")
+    head = ["data", "value", "came from", "true at"]
     if full:
-        head = (*head, "written by", "usual (1 % to 99 %)")
+        head += ["written by", "usual (1 % to 99 %)"]
     rows = []
     for number, feature in enumerate(found.features):
         where = ref.at(f"/features/{number}")
@@ -230,7 +230,7 @@ def data(found: Reconstruction, ref: Reference, *, full: bool = False) -> Iterat
         if full:
             cells += [_job(feature), _usual(feature)]
         rows.append(Row(tuple(cells), feature.evidence, where, feature.reason))
-    yield Rows("data", head, tuple(rows))
+    yield Rows("data", tuple(head), tuple(rows))
 
 
 def _true_at(feature: Feature) -> str:
@@ -342,7 +342,7 @@ def reliability(
     found: Reconstruction, ref: Reference, *, full: bool = False, oddities: bool = True
 ) -> Iterator[Statement]:
     """How complete the evidence is, what is missing, whether replay agrees, and what is odd."""
-    replay, integrity = found.replay, found.integrity
+    replay = found.replay
     if replay is not None:
         evidence: Evidence = "missing" if replay.verdict == "not_replayable" else "recomputed"
         reason = f"it lacks {joined(replay.missing)}" if replay.missing else None

@@ -338,8 +338,8 @@ def _reasons_of(one: Reconstruction, ref: Reference, found: Found) -> Iterator[I
     answer = found.reasons.get(decision.decision_id)
     if answer is None:
         return
-    command = shlex.join(["forensics", "explain", decision.decision_id, "--reasons", "--json"])
-    source = Reference(command, None, decision.decision_id, ref.leaf)
+    asked = found.asked_with(decision.decision_id)
+    source = Reference(asked, None, decision.decision_id, ref.leaf)
     if isinstance(answer, str) or answer.reasons is None:
         why = answer if isinstance(answer, str) else answer.reasons_reason
         yield Statement(
@@ -371,8 +371,8 @@ def _looked(found: Found) -> Iterator[Item]:
     ref = Reference(command)
     if not found.looks:
         yield Statement(
-            "looks", "Nobody is recorded to have looked at them before this report.", "missing", ref,
-            "no look is recorded",
+            "looks", "Nobody is recorded to have looked at them before this report.", "missing",
+            ref, "no look is recorded",
         )  # fmt: skip
         return
     rows = []

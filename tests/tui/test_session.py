@@ -19,7 +19,6 @@ pytest.importorskip("textual")
 
 _KEYS_MAX = 40
 _PATIENCE_S = 90.0
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 #: A browser reads what it is told from descriptor 3, and answers on 4.
 _WITH_PIPES = """
 import fcntl, os, sys
@@ -39,7 +38,7 @@ def seat(sample_lake: Path, tmp_path: Path, terminal: Callable[..., Any]) -> Any
 
 
 def test_from_the_lake_to_an_exported_postmortem_in_under_forty_keys(
-    seat: Any, tmp_path: Path
+    seat: Any, tmp_path: Path, browser: str
 ) -> None:
     seat.see("of 30,000")
     seat.see(lambda screen: "DECLINE" in screen and "counted" not in screen)
@@ -73,8 +72,8 @@ def test_from_the_lake_to_an_exported_postmortem_in_under_forty_keys(
     assert "written by billing_features run" in text
     assert "the cause" in text
     assert "pipeline billing_features 88ac → 3e1f" in text
-    with Browser(tmp_path / "profile") as browser:
-        shown = browser.look_at(page.as_uri())
+    with Browser(browser, tmp_path / "profile") as opened:
+        shown = opened.look_at(page.as_uri())
     assert "still hold" in shown.text
     assert shown.charts
     assert shown.asked == [page.as_uri()]
@@ -93,10 +92,7 @@ class Shown(NamedTuple):
 class Browser:
     """A headless Chromium that is told what to do through a pipe, and can reach no network."""
 
-    def __init__(self, profile: Path) -> None:
-        program = next(filter(None, map(shutil.which, _BROWSERS)), None)
-        if program is None:
-            pytest.skip("no Chromium is installed")
+    def __init__(self, program: str, profile: Path) -> None:
         inward, self._write = os.pipe()
         self._read, outward = os.pipe()
         flags = [
@@ -172,10 +168,10 @@ class Browser:
         return self.ask("Runtime.evaluate", session, expression=expression)["result"]["value"]
 
 
-def test_a_browser_that_asks_or_errs_is_told(tmp_path: Path) -> None:
+def test_a_browser_that_asks_or_errs_is_told(tmp_path: Path, browser: str) -> None:
     page = tmp_path / "page.html"
     page.write_text('<img src="http://127.0.0.1:9/x.png"><script>nothing.there()</script>')
-    with Browser(tmp_path / "profile") as browser:
-        shown = browser.look_at(page.as_uri())
+    with Browser(browser, tmp_path / "profile") as opened:
+        shown = opened.look_at(page.as_uri())
     assert "http://127.0.0.1:9/x.png" in shown.asked
     assert shown.errors

@@ -26,8 +26,6 @@ import pytest
 pytest.importorskip("textual_serve")
 import aiohttp  # comes with textual-serve
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
 
 class Serving:
     """A server, and the address that it said."""
@@ -133,14 +131,10 @@ class Browser:
 
 
 @contextlib.asynccontextmanager
-async def page(address: str, folder: Path) -> AsyncIterator[Browser]:
+async def page(program: str, address: str, folder: Path) -> AsyncIterator[Browser]:
     """A headless browser that has opened an address."""
-    named = os.environ.get("FORENSICS_BROWSER")
-    browser = named or next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if browser is None:
-        pytest.skip("no browser: name one in FORENSICS_BROWSER")
     process = subprocess.Popen(
-        [browser, "--headless", "--no-sandbox", "--remote-debugging-port=0",
+        [program, "--headless", "--no-sandbox", "--remote-debugging-port=0",
          "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking",
          "--window-size=1200,800", f"--user-data-dir={folder}", "about:blank"],
         stderr=subprocess.DEVNULL,
@@ -179,38 +173,38 @@ def status(address: str, **headers: str) -> int:
 
 
 def test_a_browser_shows_the_decisions_and_asks_nobody_else(
-    sample_lake: Path, served: Callable[..., Serving], tmp_path: Path
+    sample_lake: Path, served: Callable[..., Serving], tmp_path: Path, browser: str
 ) -> None:
     server = served("--lake", sample_lake, "--where", "utilisation_3m > 40")
 
     async def session() -> None:
-        async with page(server.address, tmp_path / "browser") as browser:
-            await browser.see("utilisation_3m > 40")
-            await browser.see("DECLINE")
-            assert await browser.value("document.body.classList.contains('-first-byte')")
+        async with page(browser, server.address, tmp_path / "browser") as opened:
+            await opened.see("utilisation_3m > 40")
+            await opened.see("DECLINE")
+            assert await opened.value("document.body.classList.contains('-first-byte')")
             (child,) = server.children()
             assert str(sample_lake) in child
-            await browser.press("?")
-            await browser.see("keys · decisions")
-            assert await browser.value("window.open('http://example.com/')") is None
-            assert await browser.value(
+            await opened.press("?")
+            await opened.see("keys · decisions")
+            assert await opened.value("window.open('http://example.com/')") is None
+            assert await opened.value(
                 "document.fonts.check(\"14px 'Roboto Mono'\") && document.fonts.size"
             )
             named = f"ws://127.0.0.1:{server.port}/{server.token}/ws?"
-            assert any(asked.startswith(named) for asked in browser.asked)
+            assert any(asked.startswith(named) for asked in opened.asked)
             outside = [
-                asked for asked in browser.asked
+                asked for asked in opened.asked
                 if not asked.startswith((server.address, named, "data:"))
             ]  # fmt: skip
             assert outside == []
-            assert browser.complaints == []
-            await browser.press("q")  # leaves the help
-            await browser.press("q")
+            assert opened.complaints == []
+            await opened.press("q")  # leaves the help
+            await opened.press("q")
             for _ in range(500):
-                if await browser.value("document.body.classList.contains('-closed')"):
+                if await opened.value("document.body.classList.contains('-closed')"):
                     break
                 await asyncio.sleep(0.02)
-            assert await browser.value("getComputedStyle(ended).display") == "block"
+            assert await opened.value("getComputedStyle(ended).display") == "block"
             for _ in range(500):
                 if not server.children():
                     break

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,6 @@ import pytest
 
 from forensics.report.html_page import page
 from forensics.report.postmortem import Report
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 class Browser:
@@ -71,14 +68,11 @@ class Browser:
 
 
 @contextmanager
-def running(profile: Path) -> Iterator[Browser]:
-    name = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if name is None:
-        pytest.skip("no chromium is installed")
+def running(program: str, profile: Path) -> Iterator[Browser]:
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     command = [
-        name, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+        program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
         "--remote-debugging-pipe", f"--user-data-dir={profile}",
     ]  # fmt: skip
     script = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
@@ -104,8 +98,9 @@ def running(profile: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with running(tmp_path_factory.mktemp("profile")) as found:
+def chromium(browser: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The browser, running."""
+    with running(browser, tmp_path_factory.mktemp("profile")) as found:
         yield found
 
 
@@ -128,43 +123,43 @@ def complaints(browser: Browser) -> list[str]:
 
 @pytest.mark.parametrize("name", ["incident", "hostile", "moved"])
 def test_it_asks_for_nothing_and_complains_of_nothing(
-    name: str, browser: Browser, request: pytest.FixtureRequest, tmp_path: Path
+    name: str, chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     made: Report = request.getfixturevalue(name)
     path = tmp_path / "page.html"
     path.write_text(page(made), encoding="utf-8")
-    session = browser.opened(path)
-    count = browser.value(session, "document.querySelectorAll('section.pin').length")
+    session = chromium.opened(path)
+    count = chromium.value(session, "document.querySelectorAll('section.pin').length")
     assert count == len(made.stated)
-    assert browser.value(session, "typeof window.hurt") == "undefined"
-    assert browser.value(session, "document.scripts.length + document.images.length") == 0
-    assert browser.value(session, "getComputedStyle(document.querySelector('main')).maxWidth") == (
+    assert chromium.value(session, "typeof window.hurt") == "undefined"
+    assert chromium.value(session, "document.scripts.length + document.images.length") == 0
+    assert chromium.value(session, "getComputedStyle(document.querySelector('main')).maxWidth") == (
         "800px"
     ), "its style sheet is let through"
-    assert complaints(browser) == []
+    assert complaints(chromium) == []
 
 
 def test_it_has_the_colours_that_the_reader_wants(
-    incident: Report, browser: Browser, tmp_path: Path
+    incident: Report, chromium: Browser, tmp_path: Path
 ) -> None:
     path = tmp_path / "page.html"
     path.write_text(page(incident), encoding="utf-8")
     ground = {}
     for scheme in ("light", "dark"):
-        session = browser.opened(path, **{"prefers-color-scheme": scheme})
+        session = chromium.opened(path, **{"prefers-color-scheme": scheme})
         expression = "getComputedStyle(document.documentElement).backgroundColor"
-        ground[scheme] = browser.value(session, expression)
+        ground[scheme] = chromium.value(session, expression)
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}
 
 
 def test_nothing_sticks_out_on_a_telephone(
-    hostile: Report, browser: Browser, tmp_path: Path
+    hostile: Report, chromium: Browser, tmp_path: Path
 ) -> None:
     path = tmp_path / "page.html"
     path.write_text(page(hostile), encoding="utf-8")
-    session = browser.opened(path)
-    browser.do(
+    session = chromium.opened(path)
+    chromium.do(
         "Emulation.setDeviceMetricsOverride", session,
         width=360, height=800, deviceScaleFactor=1, mobile=True,
     )  # fmt: skip
-    assert browser.value(session, "document.documentElement.scrollWidth") <= 360
+    assert chromium.value(session, "document.documentElement.scrollWidth") <= 360
