@@ -851,6 +851,7 @@ class Lake:
             IntegrityError: when a data file cannot be read.
         """
         from forensics.records.looker import looking
+        from forensics.report.decision_parts import options_of_reasons
         from forensics.report.subject import EXPLAINED, document, gather
 
         start, end = (None if time is None else instant(time) for time in (since, until))
@@ -866,6 +867,7 @@ class Lake:
                 days=days,
                 most=None if everything else EXPLAINED,
                 wanted=wanted if wanted.adverse or wanted.templates.adverse else None,
+                options=options_of_reasons(templates, reference, tuple(adverse)),
                 workers=self._running(),
                 tell=progress,
             )
@@ -915,7 +917,8 @@ class Lake:
         """
         from forensics.reconstruct.explained import explained
         from forensics.records.looker import looking
-        from forensics.report.adverse_action import command, document, one_of
+        from forensics.report.adverse_action import document, one_of
+        from forensics.report.decision_parts import options_of_reasons
 
         wanted = self._reasons(templates, reference, tuple(adverse))
         if not (wanted.adverse or wanted.templates.adverse):
@@ -926,8 +929,8 @@ class Lake:
             )
         with looking(how="report"):
             found = explained(self.snapshot(), identifier, wanted, workers=self._running())
-        asked = command(one_of(found).decision.decision_id, templates, reference, tuple(adverse))
-        return document(one_of(found), asked, now or datetime.now(UTC))
+        options = options_of_reasons(templates, reference, tuple(adverse))
+        return document(one_of(found), options, now or datetime.now(UTC))
 
     def audit_report(
         self, audit: Audit, options: Iterable[str] = (), *, now: datetime | None = None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from forensics.cli import diagnostics, output
+from forensics.cli import diagnostics, output, report_forms
 from forensics.cli.exit_codes import ExitCode
 from forensics.cli.options import TIME, config, json_option, lake_option, lake_path
 from forensics.errors import UsageError
@@ -118,7 +117,7 @@ def postmortem(
     if as_json:
         output.value(found.to_dict())
     else:
-        _write(found, chosen, target)
+        report_forms.write(found, chosen, target)
         diagnostics.note(f"{found.verdict[:1].upper()}{found.verdict[1:]}.")
     ctx.exit(ExitCode.ANSWERED if found.holds else ExitCode.INCOMPLETE)
 
@@ -176,32 +175,14 @@ def _lake_of(file: Postmortem, named: Path | None) -> Path:
 
 
 def _form(target: Path | None) -> Form:
-    ending = (target.suffix if target else "").removeprefix(".").lower()
-    forms: dict[str, Form] = {"html": "html", "htm": "html", "pdf": "pdf"}
-    return forms.get(ending, "md")
+    ending = report_forms.form_of(target)
+    return "html" if ending == "html" else "pdf" if ending == "pdf" else "md"
 
 
-def _write(found: Report, form: Form, target: Path | None) -> None:
-    if form == "pdf" and target is None and output.is_terminal():
-        raise UsageError("A PDF is no text for a terminal.", "", "Name a file: -o FILE.pdf")
-    from forensics.report.forms import written
-
-    data = written(found, form)
-    if target is None:
-        if form == "pdf":
-            sys.stdout.flush()
-            sys.stdout.buffer.write(data)
-        else:
-            text = data.decode().removesuffix("\n")
-            output.text(_inert(text) if output.is_terminal() else text)
-        return
-    try:
-        target.write_bytes(data)
-    except OSError as error:
-        raise UsageError(f"{target} cannot be written.", f"{error.strerror or error}.") from error
-
-
-def _inert(text: str) -> str:
-    from forensics.report.markdown_text import inert
-
-    return inert(text, lines=True)  # prose is its author's, byte for byte, and may hold anything
+for _each in (
+    report_forms.subject,
+    report_forms.decision,
+    report_forms.adverse_action,
+    report_forms.audit,
+):
+    command.add_command(_each)

@@ -6,15 +6,13 @@ the lender to fill in, and what the lender has to know before sending it stands 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from os import PathLike
 
 from forensics.errors import ReplayError, UsageError
 from forensics.explain.explanation import Explanation
 from forensics.explain.reasons import Reasons
-from forensics.report.decision_parts import moment, plain
+from forensics.report.decision_parts import explained, moment, plain
 from forensics.report.document import Document, FillIn, Item, Note, Reference, Section, Statement
 
 #: 12 CFR 1002.9(b)(1).
@@ -30,12 +28,12 @@ _ECOA = (
 _AGREES = ("bit_exact", "within_ulp")
 
 
-def document(found: Explanation, command: str, now: datetime) -> Document:
+def document(found: Explanation, options: Sequence[str], now: datetime) -> Document:
     """The notice of one decision.
 
     Args:
         found: the decision explained, with its principal reasons.
-        command: what prints that explanation.
+        options: those of ``forensics explain`` that it was asked with.
         now: when it is made.
 
     Raises:
@@ -50,7 +48,7 @@ def document(found: Explanation, command: str, now: datetime) -> Document:
             "A notice names only factors that were actually scored; see forensics trace.",
         )
     decision = found.decision
-    source = Reference(command, decision_id=decision.decision_id)
+    source = explained(decision.decision_id, options)
     gaps = tuple(_not_ready(found, reasons))
     return Document(
         kind="adverse-action",
@@ -80,20 +78,6 @@ def document(found: Explanation, command: str, now: datetime) -> Document:
         },
         explains=False,
     )  # fmt: skip
-
-
-def command(
-    decision_id: str,
-    templates: str | PathLike[str] | None,
-    reference: str | None,
-    adverse: Sequence[str],
-) -> str:
-    """The command that prints the explanation which a notice rests on."""
-    words = ["forensics", "explain", decision_id, "--reasons"]
-    for name, value in (("templates", templates), ("reference", reference)):
-        words += [f"--{name}", str(value)] if value is not None else []
-    words += [word for one in adverse for word in ("--adverse", one)]
-    return shlex.join([*words, "--json"])
 
 
 def one_of(found: list[Explanation]) -> Explanation:

@@ -6,9 +6,11 @@ Each function gives statements about one side of a reconstruction; ``forensics r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from math import fsum
+from os import PathLike
 from typing import Any
 
 from forensics.incident.questions import Question
@@ -54,6 +56,22 @@ def reference(found: Reconstruction, *, counterfactuals: int = 1) -> Reference:
         decision_id=found.decision.decision_id,
         leaf=leaf.hex() if leaf is not None else None,
     )
+
+
+def options_of_reasons(
+    templates: str | PathLike[str] | None, reference: str | None, adverse: Sequence[str]
+) -> tuple[str, ...]:
+    """The options of ``forensics explain`` that say how principal reasons are found."""
+    words: list[str] = []
+    for name, value in (("--templates", templates), ("--reference", reference)):
+        words += [name, str(value)] if value is not None else []
+    return (*words, *(word for one in adverse for word in ("--adverse", one)))
+
+
+def explained(decision_id: str, options: Sequence[str], leaf: str | None = None) -> Reference:
+    """The source of principal reasons: the command that prints them."""
+    words = ["forensics", "explain", "--reasons", *options, "--json", "--", decision_id]
+    return Reference(shlex.join(words), None, decision_id, leaf)
 
 
 def moment(time: datetime) -> str:

@@ -66,7 +66,8 @@ class Found:
     reasons: Mapping[str, Explanation | str]
     looks: tuple[tuple[Mapping[str, Any], bool], ...]
     held: tuple[Mapping[str, Any], ...]
-    adverse: tuple[str, ...] = ()
+    #: Those of ``forensics explain`` that the reasons were asked with.
+    options: tuple[str, ...] = ()
 
 
 def gather(
@@ -78,6 +79,7 @@ def gather(
     days: int | None = None,
     most: int | None = EXPLAINED,
     wanted: Options | None = None,
+    options: Sequence[str] = (),
     workers: Workers | None = None,
     tell: Callable[[int, int], None] | None = None,
 ) -> Found:
@@ -91,6 +93,7 @@ def gather(
         days: so many days before the end, where ``since`` is None.
         most: run so many again and explain them, the newest; all where None.
         wanted: how principal reasons are found, where some are wanted.
+        options: those of ``forensics explain`` that say so.
         workers: model processes to use and to leave running.
         tell: told how many decisions are behind us, and of how many.
 
@@ -124,7 +127,7 @@ def gather(
             tell(number + 1, len(ids))
     return Found(
         subject, start, end, tuple(decisions), min(most, len(decisions)), reasons, looks,
-        _held(snapshot, subject), adverse,
+        _held(snapshot, subject), tuple(options),
     )  # fmt: skip
 
 
@@ -338,8 +341,7 @@ def _reasons_of(one: Reconstruction, ref: Reference, found: Found) -> Iterator[I
     answer = found.reasons.get(decision.decision_id)
     if answer is None:
         return
-    asked = found.asked_with(decision.decision_id)
-    source = Reference(asked, None, decision.decision_id, ref.leaf)
+    source = parts.explained(decision.decision_id, found.options, ref.leaf)
     if isinstance(answer, str) or answer.reasons is None:
         why = answer if isinstance(answer, str) else answer.reasons_reason
         yield Statement(
