@@ -25,6 +25,7 @@ Tell = Callable[[dict[str, Any]], None]
 _NICENESS = 5
 _LOOK_SECONDS = 1.0
 _PATIENCE_SECONDS_MAX = 60.0
+_CHECKPOINT_SECONDS = 60.0
 
 
 def sweep(root: Path, tell: Tell) -> int:
@@ -77,6 +78,33 @@ def _land(root: Path, path: Path, tell: Tell) -> bool:
     return True
 
 
+def keep_current(root: Path, tell: Tell) -> None:
+    """Take in looks, and have the log's checkpoint say that time went on, also when nothing lands.
+
+    A checkpoint is never older than :data:`_CHECKPOINT_SECONDS` while a server runs, so that who
+    puts an older lake in its place is found out by how old its checkpoint is.
+
+    Args:
+        root: the lake.
+        tell: told ``{"event": "note", …}`` where that fails; the next time tries again.
+    """
+    checkpoint = root / "log" / "checkpoint"
+    try:
+        old = time.time() - checkpoint.stat().st_mtime > _CHECKPOINT_SECONDS
+    except OSError:  # nothing was sealed yet
+        return
+    if not old:
+        return
+    from forensics.ingest.looks import land
+    from forensics.lake.seal_anchor import advance
+
+    try:
+        land(root)
+        advance(root)
+    except (ForensicsError, OSError) as error:
+        tell({"event": "note", "text": f"The log's checkpoint is not renewed: {error}"})
+
+
 def main(root: Path) -> int:
     """Sweep until standard input ends, then once more; 1 when files stay behind."""
     # The server ends us by closing the input, after it has closed its files.
@@ -86,6 +114,7 @@ def main(root: Path) -> int:
     failures = 0
     while True:
         failures = failures + 1 if sweep(root, _print) else 0
+        keep_current(root, _print)
         patience = min(_LOOK_SECONDS * 2**failures, _PATIENCE_SECONDS_MAX)
         if _input_ended(patience, heed_calls=failures == 0):
             return 1 if sweep(root, _print) else 0

@@ -25,7 +25,7 @@ RECORDS = "records"
 ARTIFACTS = "artifacts/sha256"
 
 #: Why something is not in a bundle.
-Why = Literal["erased", "masked", "unreadable", "not_sealed", "not_stored", "altered", "too_many"]
+Why = Literal["erased", "masked", "unreadable", "not_sealed", "not_stored", "altered", "too_much"]
 
 
 @dataclass(frozen=True, slots=True)

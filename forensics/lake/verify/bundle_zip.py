@@ -72,7 +72,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: Content) -> None:
         packed = zlib.compressobj(6, zlib.DEFLATED, -15)
         size = len(packed.compress(content)) + len(packed.flush())
         # What packs better than a reader believes is kept as it is.
-        if size * RATIO_MAX > len(content) * 2 and size < len(content):
+        if size * RATIO_MAX >= len(content) * 2 and size < len(content):
             info.compress_type = zipfile.ZIP_DEFLATED
         archive.writestr(info, content)
         return
@@ -145,8 +145,8 @@ class Archive:
         left, size, crc = member.packed_size, 0, 0
         unpack = zlib.decompressobj(-15) if member.packed else None
         pending = b""
-        while left or pending:
-            if not pending:
+        while True:
+            if not pending and left:
                 pending = self._stream.read(min(_CHUNK, left))
                 left -= len(pending)
                 if not pending:
@@ -161,6 +161,8 @@ class Archive:
                 pending = unpack.unconsumed_tail
                 if unpack.unused_data or (unpack.eof and left):
                     raise refused(f"{name} is followed by bytes that belong to no file")
+            if not part and not pending and not left:
+                break
             size += len(part)
             if size > member.size:
                 raise refused(f"{name} is larger than the directory says")

@@ -298,8 +298,6 @@ def test_the_class_of_the_evidence_is_that_of_each_decision_alone(
 ) -> None:
     records = copy.deepcopy(logic_records)
     for number, one in enumerate(records):
-        if number % 12 == 6:
-            one["features"] = dict.fromkeys(one["features"])
         if number % 6 == 1:
             del one["execution"]
         if number % 6 == 2:
@@ -319,9 +317,23 @@ def test_the_class_of_the_evidence_is_that_of_each_decision_alone(
         for one in records:
             (trace,) = opened.trace(one["request_id"], counterfactuals=0)
             alone[completeness(trace.decision, trace.replay, artifacts_).class_] += 1
-    print("UN", found.unanswered, found); assert dict(found.classes) == dict(alone)
+    assert dict(found.classes) == dict(alone)
     assert set(alone) == {"none", "C0", "C1", "C2"}
     assert any("class none" in limit for limit in found.limits)
+
+
+def test_a_decision_without_a_value_of_any_feature_carries_no_claim(
+    tmp_path: Path, service: Any, logic_records: list[Record], artifacts: list[bytes]
+) -> None:
+    records = copy.deepcopy(logic_records[:2])
+    one = service.decide(dict.fromkeys(service.rows[0]))
+    identity = ("config", "steps", "threshold")
+    with closing(Workers()) as workers:
+        one = replace(one, **{name: _of(records[0], name) for name in identity})
+        records.append(as_record(decided(one, service.kept, workers), len(records)))
+    found = _radius(lake_of(tmp_path / "lake", artifacts, records), settings=["threshold=0.4"])
+    assert found.answered == 3
+    assert dict(found.classes) == {"C1": 2, "none": 1}
 
 
 def test_a_model_stopped_early_is_asked_so_under_a_change_too(tmp_path: Path, service: Any) -> None:
