@@ -25,9 +25,11 @@ def command(grace_hours: int, lake: Path | None, as_json: bool) -> None:
 
     Records, their bytes and their leaves stay as they are, so every proof stays valid.
     """
+    from forensics.ingest.looks import land
     from forensics.lake.compact import compact
 
     root = lake_path(lake)
+    land(root)
     with diagnostics.Progress("compact") as progress:
         done = compact(root, grace_hours=grace_hours, progress=progress.update)
     if as_json:

@@ -97,10 +97,13 @@ def command(
     if dry_run:
         _dry_run(files[0], form, options)
         return
+    from forensics.ingest.looks import land
+
     report = _retry(root, retry, files, options) if retry else _ingest(
         root, files, form, options, workers
     )  # fmt: skip
     _show(report, as_json)
+    land(root)
     if report.quarantined_total:
         ctx.exit(ExitCode.INCOMPLETE)
 

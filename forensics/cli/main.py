@@ -107,6 +107,7 @@ def run(arguments: list[str]) -> int:
     try:
         status = cli.main(arguments, prog_name="forensics", standalone_mode=False)
         sys.stdout.flush()
+        _say_unrecorded()
         return int(status or 0)
     except ForensicsError as error:
         diagnostics.error(error)
@@ -124,6 +125,13 @@ def run(arguments: list[str]) -> int:
         # Whoever read us has enough: click then exits. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.ANSWERED
+
+
+def _say_unrecorded() -> None:
+    """Say that a look at decisions went unrecorded, where one did."""
+    looks = sys.modules.get("forensics.lake.looks")
+    for why in getattr(looks, "unrecorded", [])[:1]:
+        diagnostics.note(f"That you looked could not be recorded: {why}.")
 
 
 def _stopped() -> int:

@@ -7,6 +7,7 @@ Each function gives statements about one side of a reconstruction; ``forensics r
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from math import fsum
@@ -82,6 +83,18 @@ def moment(time: datetime) -> str:
 def plain(name: str) -> str:
     """A name of the system's as people would read it."""
     return name.replace("_", " ")
+
+
+def _share(part: float) -> str:
+    """``40 %``."""
+    return f"{part:.0%}".replace("%", " %")
+
+
+def _value(value: Any) -> str:
+    """A recorded value as people say it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "no value" if value is None else value_words(value)
 
 
 def title(found: Reconstruction) -> str:
@@ -180,6 +193,16 @@ def decided_by(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
         yield _missing(
             "config", "No configuration is named.", ref.at("/config"), "the record names none"
         )
+    rule = found.replay.replayed.get("rule") if found.replay is not None else None
+    if rule is not None and found.replay is not None:
+        when = found.replay.replayed.get("rule_when")
+        yield Statement(
+            "rule",
+            f"The rule that decided: {rule}{f', when {when}' if when else ''}.",
+            "recomputed",
+            ref.at("/replay/replayed/rule"),
+            value=rule,
+        )
     if decision.cache.get("hit"):
         yield Statement(
             "cache",
@@ -193,11 +216,15 @@ def passed_on(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
     """Who received the outcome, and for what purpose and on what ground data was used."""
     consumer = found.decision.consumer
     if consumer:
-        received = f" It received {consumer['received']}." if consumer.get("received") else ""
-        did = f" It acted: {consumer['action']}." if consumer.get("action") else ""
+        received = (
+            f" It reports that it received {consumer['received']}."
+            if (consumer.get("received"))
+            else ""
+        )
+        did = f" It reports that it did {consumer['action']}." if consumer.get("action") else ""
         yield Statement(
             "recipient",
-            f"The outcome was passed to {consumer.get('name') or 'a system that is not named'}."
+            f"The outcome was passed to {plain(consumer.get('name') or 'a system without a name')}."
             f"{received}{did}",
             "recorded",
             ref.at("/decision/consumer"),
@@ -217,7 +244,11 @@ def passed_on(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
             )
         else:
             yield Statement(
-                key, f"The {words} of using the data: {value}.", "recorded", where, value=value
+                key,
+                f"The {words} of using the data: {plain(str(value))}.",
+                "recorded",
+                where,
+                value=value,
             )
 
 
@@ -233,6 +264,17 @@ def data(found: Reconstruction, ref: Reference, *, full: bool = False) -> Iterat
         yield _gone(found, "data", "What data was used is not known.", ref.at("/features"),
                     "features")  # fmt: skip
         return
+    places = Counter(
+        _place(feature) or "a place that is not recorded" for feature in found.features
+    )
+    named = joined([f"{place} ({count})" for place, count in places.most_common()])
+    yield Statement(
+        "sources",
+        f"{len(found.features)} pieces of information were used, from {named}.",
+        "recorded",
+        ref.at("/features"),
+        value=dict(places),
+    )
     head = ["data", "value", "came from", "true at"]
     if full:
         head += ["written by", "usual (1 % to 99 %)"]
@@ -241,14 +283,19 @@ def data(found: Reconstruction, ref: Reference, *, full: bool = False) -> Iterat
         where = ref.at(f"/features/{number}")
         cells = [
             feature.name if full else plain(feature.name),
-            value_words(feature.value) if feature.evidence == "recorded" else "–",
-            feature.source or "not recorded",
+            _value(feature.value) if feature.evidence == "recorded" else "–",
+            (feature.source if full else _place(feature)) or "not recorded",
             _true_at(feature),
         ]
         if full:
             cells += [_job(feature), _usual(feature)]
         rows.append(Row(tuple(cells), feature.evidence, where, feature.reason))
     yield Rows("data", tuple(head), tuple(rows))
+
+
+def _place(feature: Feature) -> str:
+    """The dataset that a piece of information came from, in short."""
+    return str((feature.origin and feature.origin.dataset) or feature.source or "")
 
 
 def _true_at(feature: Feature) -> str:
@@ -289,13 +336,13 @@ def drove(found: Reconstruction, ref: Reference, *, main: int = _MAIN) -> Iterat
     for number, (name, value) in enumerate(list(why.values.items())[:main]):
         if not value:
             break
-        shown = f" ({value_words(values[name])})" if name in values else ""
+        shown = f" ({_value(values[name])})" if name in values else ""
         side = "upwards" if value > 0 else "downwards"
         place = ("counted most", "came next", "came third")[number] if number < 3 else "followed"
         yield Statement(
             "main_element",
             f"{plain(name)}{shown} {place}: it moved the score {side}, and is "
-            f"{abs(value) / whole:.0%} of all that moved it.",
+            f"{_share(abs(value) / whole)} of all that moved it.",
             why.evidence,
             ref.at(f"/attributions/values/{number}"),
             value={"feature": name, "contribution": value, "unit": why.unit},
@@ -305,7 +352,7 @@ def drove(found: Reconstruction, ref: Reference, *, main: int = _MAIN) -> Iterat
         yield Statement(
             "main_element",
             f"The other {len(rest)} pieces of information together are "
-            f"{fsum(map(abs, rest)) / whole:.0%} of all that moved it.",
+            f"{_share(fsum(map(abs, rest)) / whole)} of all that moved it.",
             why.evidence,
             ref.at("/attributions/values"),
         )

@@ -52,15 +52,23 @@ def coded(text: str) -> str:
     return f"{fence}{pad}{shown}{pad}{fence}"
 
 
+#: Parts that are items of one list where they follow each other.
+_ITEMS = (blocks.Said, blocks.Blank)
+
+
 def markdown(report: Paged) -> str:
     """The whole file."""
     page = report.page()
     text = f"# {escaped(page.title)}\n"
+    before: Part | None = None
     for part in page.parts:
         if isinstance(part, blocks.Authored):
             text += part.text if text.endswith("\n\n") else f"\n{part.text.lstrip(chr(10))}"
             continue
         gap = "" if text.endswith("\n\n") else "\n" if text.endswith("\n") else "\n\n"
+        if isinstance(part, _ITEMS) and type(part) is type(before):
+            gap = ""  # a list goes on
+        before = part
         text += gap + "\n".join(_lines(part)) + "\n"
     return text
 
@@ -85,7 +93,7 @@ def _lines(part: Part) -> Iterator[str]:
         case blocks.Grid(head, rows):
             yield from _table([*head, "evidence"])
             for cells, mark in rows:
-                yield f"| {' | '.join([*map(escaped, cells), _mark(mark, cell=True)])} |"
+                yield f"| {' | '.join([*map(_within, cells), _mark(mark, cell=True)])} |"
         case blocks.Blank(text):
             yield f"- \\[{escaped(text)}\\]"
         case blocks.Sources(items):
@@ -93,12 +101,13 @@ def _lines(part: Part) -> Iterator[str]:
                 command = f"{coded(one.command)} — " if one.command else ""
                 yield f"- \\[{one.number}\\] {command}{escaped(one.text)}"
         case blocks.Heading(level, parts):
-            yield f"{'#' * level} {_inlines(parts)}"
+            yield f"{'#' * level} {_inlines(parts, within=True)}"
         case blocks.Paragraph(parts):
             yield _inlines(parts)
         case blocks.Table(heads, cells_):
-            yield from _table([_inlines(cell) for cell in heads])
-            yield from (f"| {' | '.join(_inlines(cell) for cell in row)} |" for row in cells_)
+            yield from _table([_inlines(cell, within=True) for cell in heads])
+            for row in cells_:
+                yield f"| {' | '.join(_inlines(cell, within=True) for cell in row)} |"
         case blocks.Listing(start, items_):
             for number, item in enumerate(items_, start or 0):
                 lead = "- " if start is None else f"{number}. "
@@ -148,12 +157,12 @@ def _pinned(pin: blocks.Pinned) -> Iterator[str]:
         yield from (f"  | {' | '.join(map(escaped, row))} |" for row in pin.compared)
 
 
-def _inlines(parts: Sequence[blocks.Inline]) -> str:
+def _inlines(parts: Sequence[blocks.Inline], *, within: bool = False) -> str:
     found: list[str] = []
     for part in parts:
         match part:
             case blocks.Text(text):
-                found.append(escaped(text) if not found else _within(text))
+                found.append(_within(text) if found or within else escaped(text))
             case blocks.Code(text):
                 found.append(coded(text))
             case blocks.Styled(style, inner):
@@ -169,4 +178,4 @@ def _inlines(parts: Sequence[blocks.Inline]) -> str:
 
 def _within(text: str) -> str:
     """Text that does not begin a line."""
-    return escaped(f"x{text}")[1:]
+    return escaped(f" {text}")[1:]

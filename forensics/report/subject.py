@@ -66,7 +66,9 @@ class Found:
     reasons: Mapping[str, Explanation | str]
     looks: tuple[tuple[Mapping[str, Any], bool], ...]
     held: tuple[Mapping[str, Any], ...]
-    #: Those of ``forensics explain`` that the reasons were asked with.
+    #: Whether principal reasons were looked for.
+    reasoned: bool = False
+    #: Those of ``forensics explain`` that they were asked with.
     options: tuple[str, ...] = ()
 
 
@@ -127,7 +129,7 @@ def gather(
             tell(number + 1, len(ids))
     return Found(
         subject, start, end, tuple(decisions), min(most, len(decisions)), reasons, looks,
-        _held(snapshot, subject), tuple(options),
+        _held(snapshot, subject), wanted is not None, tuple(options),
     )  # fmt: skip
 
 
@@ -186,9 +188,11 @@ def document(found: Found, audit: Audit | None, now: datetime) -> Document:
     number = len(found.decisions)
     several = f"{number:,} automated decision{'s' if number > 1 else ''}"
     verdict = f"{several} about {found.subject} {'are' if number > 1 else 'is'} recorded"
+    wrong = sum(any(f.severity == "error" for f in one.findings) for one in found.decisions)
+    odd = f"; in {wrong:,} of them something went wrong" if wrong else ""
     note = (
-        "The evidence answers all that was asked of it" if not gaps
-        else f"The evidence is incomplete: {'; '.join(gaps)}"
+        f"The evidence answers all that was asked of it{odd}" if not gaps
+        else f"The evidence is incomplete: {'; '.join(gaps)}{odd}"
     )  # fmt: skip
     sections = [
         Section("What this report covers", tuple(_coverage(found, audit))),
@@ -268,6 +272,23 @@ def _coverage(found: Found, audit: Audit | None) -> Iterator[Item]:
             Reference(),
             value=held["hold_id"],
         )
+    for number, one in enumerate(found.decisions, 1):
+        wrong = [finding for finding in one.findings if finding.severity == "error"]
+        if wrong:
+            several_ = "something" if len(wrong) == 1 else f"{len(wrong)} things"
+            yield Statement(
+                "wrong",
+                f"In decision {number} {several_} went wrong; see there how sure it is.",
+                wrong[0].evidence,
+                parts.reference(one).at("/findings"),
+                value=[finding.kind for finding in wrong],
+                strong=True,
+            )
+    if not found.reasoned:
+        yield Statement(
+            "principal_reasons", "Principal reasons of adverse outcomes were not drawn up.",
+            "missing", Reference(), "nothing said which outcomes are adverse; --adverse does",
+        )  # fmt: skip
     rest = len(found.decisions) - found.explained
     if rest > 0:
         yield Statement(

@@ -261,3 +261,13 @@ def test_the_lake_is_named_by_option_environment_config_file_or_here(
 def test_commands_run_where_home_is_unknown(lake: Path, forensics_command: Run) -> None:
     environment = {"HOME": "", "LANG": "C", "PATH": os.environ["PATH"]}
     assert forensics_command("find", "--lake", lake, environment=environment).code == 0
+
+
+def test_a_look_that_cannot_be_recorded_is_said(
+    lake: Path, one: dict[str, Any], forensics_command: Run
+) -> None:
+    (lake / "spool").mkdir(exist_ok=True)
+    (lake / "spool" / "access.log").mkdir()
+    ran = forensics_command("trace", one["request_id"], "--no-replay", "--lake", lake)
+    assert ran.out
+    assert "That you looked could not be recorded" in ran.err

@@ -12,13 +12,14 @@ import time
 import unicodedata
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("textual")
+from textual.events import Key
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +32,37 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
+def _key(name: str) -> Key:
+    """A key as a terminal tells it: a character, or a name of Textual's."""
+    from textual.keys import REPLACED_KEYS, _character_to_key, _get_unicode_name_from_key
+
+    if len(name) == 1 and not name.isalnum():
+        name = _character_to_key(name)
+    try:
+        said = unicodedata.lookup(_get_unicode_name_from_key(REPLACED_KEYS.get(name, name)))
+    except KeyError:
+        return Key(name, name if len(name) == 1 else None)
+    return Key(name, said)
+
+
 class Seat:
-    """Somebody in front of the application."""
+    """Somebody in front of the application.
+
+    Textual's pilot waits after each key until the process is idle, twice, and gives up after a
+    second: what a test then sees depends on what else the machine does. Here keys are typed ahead,
+    and awaited until they have been answered.
+    """
 
     def __init__(self, app: Any, pilot: Any) -> None:
         self.app = app
         self.pilot = pilot
+        self._drawn = asyncio.Event()
+        self._display = app._display
+        app._display = self._displayed
+
+    def _displayed(self, *drawn: Any) -> None:
+        self._display(*drawn)
+        self._drawn.set()
 
     @property
     def lines(self) -> list[str]:
@@ -48,7 +74,20 @@ class Seat:
         return "\n".join(self.lines)
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        """Press keys, and wait until all have been answered, but not for what works in threads."""
+        app, taken = self.app, asyncio.Event()
+        for name in keys:
+            key = _key(name)
+            key.set_sender(app)
+            app.post_message(key)
+        app.call_later(taken.set)
+        while app._exception is None and not app._exit:
+            if taken.is_set() and not app._key_busy:
+                break
+            await asyncio.sleep(0.001)
+        await self.pilot._wait_for_screen()
+        if app._exception is None and not app._exit:
+            app.screen._on_timer_update()
 
     async def type(self, text: str) -> None:
         await self.pilot.press(*text)
@@ -56,12 +95,15 @@ class Seat:
     async def see(self, wanted: str | Callable[[str], bool], patience_s: float = 60) -> str:
         """Wait until the screen shows something, and all that it shows then."""
         shown = wanted if callable(wanted) else lambda text: wanted in text
-        for _ in range(int(patience_s / 0.02)):
+        until = time.monotonic() + patience_s
+        while time.monotonic() < until:
             if self.app._exception is not None:
                 raise self.app._exception
+            self._drawn.clear()
             if shown(self.text):
                 return self.text
-            await asyncio.sleep(0.02)
+            with suppress(TimeoutError):  # not all that is waited for is drawn
+                await asyncio.wait_for(self._drawn.wait(), 0.1)
         raise AssertionError(f"the screen never showed {wanted!r}:\n{self.text}")
 
 

@@ -6,6 +6,8 @@ import copy
 import json
 import pickle
 from collections import Counter
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,9 @@ from forensics.replay.bulk.radius import BlastRadius, what_if_window
 from forensics.replay.bulk.resolve import Asked, change_of, recorded_values
 from forensics.replay.bulk.run import Window, tasks
 from forensics.replay.bulk.whatif import what_if_segment
+from forensics.replay.client import Workers
 
-from lakes import CONFIG, LOGIC, POINT, as_record, early_model, lake_of  # isort: skip
+from lakes import CONFIG, LOGIC, POINT, as_record, decided, early_model, lake_of  # isort: skip
 
 Record = dict[str, Any]
 
@@ -326,11 +329,14 @@ def test_a_decision_without_a_value_of_any_feature_carries_no_claim(
     tmp_path: Path, service: Any, logic_records: list[Record], artifacts: list[bytes]
 ) -> None:
     records = copy.deepcopy(logic_records[:2])
-    one = service.decide(dict.fromkeys(service.rows[0]))
-    identity = ("config", "steps", "threshold")
+    nothing = replace(
+        service.decide(dict.fromkeys(service.rows[0])),
+        config=records[0]["config"],
+        steps=({"id": "policy", "kind": "rules", "digest": service.kept.put(LOGIC)},),
+        threshold=0.5,
+    )
     with closing(Workers()) as workers:
-        one = replace(one, **{name: _of(records[0], name) for name in identity})
-        records.append(as_record(decided(one, service.kept, workers), len(records)))
+        records.append(as_record(decided(nothing, service.kept, workers), len(records)))
     found = _radius(lake_of(tmp_path / "lake", artifacts, records), settings=["threshold=0.4"])
     assert found.answered == 3
     assert dict(found.classes) == {"C1": 2, "none": 1}
