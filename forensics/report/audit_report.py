@@ -55,7 +55,11 @@ def document(audit: Audit, now: datetime, options: Sequence[str] = ()) -> Docume
             ("newest decision", moment(audit.newest)),
             ("made", moment(now)),
         ),
-        verdict=f"of {audit.decisions:,} decisions {audit.classes['none']:,} cannot be reproduced",
+        verdict=(
+            f"of {audit.decisions:,} decisions {lost:,} cannot be reproduced"
+            if (lost := audit.classes["none"])
+            else f"all {audit.decisions:,} decisions can be reproduced"
+        ),
         note=f"Not as it should be: {'; '.join(gaps)}" if gaps else _COVERAGE[audit.coverage],
         sections=(
             Section("In short", tuple(_short(audit, ref))),

@@ -404,9 +404,10 @@ def given_reasons(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
 
 
 def reliability(
-    found: Reconstruction, ref: Reference, *, full: bool = False, oddities: bool = True
+    found: Reconstruction, ref: Reference, *, full: bool = False
 ) -> Iterator[Statement]:
     """How complete the evidence is, what is missing, whether replay agrees, and what is odd."""
+    yield from _findings(found, ref, {"error": "Something went wrong"})
     replay = found.replay
     if replay is not None:
         evidence: Evidence = "missing" if replay.verdict == "not_replayable" else "recomputed"
@@ -431,17 +432,28 @@ def reliability(
             "withheld", f"Withheld here: {path}.", "redacted", ref, rule, value=path
         )  # fmt: skip
     yield _proof(found, ref)
-    if not oddities:
-        return
+    yield from _findings(found, ref, _LEADS if full else {"warning": "Odd"})
+
+
+#: What a finding is led in by; errors come before all else.
+_LEADS = {"warning": "Odd", "info": "To know", "not_checkable": "Could not be checked"}
+
+
+def _findings(
+    found: Reconstruction, ref: Reference, leads: Mapping[str, str]
+) -> Iterator[Statement]:
+    """What was found odd, of those severities that have a lead."""
     for number, finding in enumerate(found.findings):
-        if full or finding.severity in ("error", "warning"):
-            lead = "Odd" if finding.severity in ("error", "warning") else "To know"
-            if finding.severity == "not_checkable":
-                lead = "Could not be checked"
+        lead = leads.get(finding.severity)
+        if lead is not None and finding.kind != "erased":
             yield Statement(
-                "finding", f"{lead}: {finding.statement}.", finding.evidence,
-                ref.at(f"/findings/{number}"), value=finding.kind,
-            )  # fmt: skip
+                "finding",
+                f"{lead}: {finding.statement}.",
+                finding.evidence,
+                ref.at(f"/findings/{number}"),
+                value=finding.kind,
+                strong=finding.severity == "error",
+            )
 
 
 def _proof(found: Reconstruction, ref: Reference) -> Statement:

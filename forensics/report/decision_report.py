@@ -23,6 +23,17 @@ def document(
     first = found[0]
     gaps = tuple(f"{one.decision.decision_id}: {why}" for one in found for why in parts.gaps(one))
     title = f"Decision {first.asked_for}" if len(found) == 1 else f"Decisions of {first.asked_for}"
+    note = (
+        f"The evidence is incomplete: {'; '.join(gaps)}"
+        if gaps
+        else "The record is what was sealed, and the evidence reproduces the decision"
+    )
+    wrong = "; ".join(
+        finding.statement
+        for one in found
+        for finding in one.findings
+        if finding.severity == "error"
+    )
     outcomes = ", ".join(one.decision.outcome for one in found)
     return Document(
         kind="decision",
@@ -35,8 +46,7 @@ def document(
             ("made", parts.moment(now)),
         ),
         verdict=f"the outcome was {outcomes}",
-        note=f"The evidence is incomplete: {'; '.join(gaps)}" if gaps else
-        "The record is what was sealed, and the evidence gives the decision again",
+        note=note + (f"; {wrong}" if wrong else ""),
         sections=tuple(
             section
             for one in found
@@ -44,6 +54,7 @@ def document(
         ),
         made_at=now,
         gaps=gaps,
+        sound=not wrong,
         data={"decision_ids": [one.decision.decision_id for one in found]},
     )  # fmt: skip
 

@@ -126,6 +126,8 @@ class Document:
     made_at: datetime
     gaps: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether what it tells of is as it should be, whatever the evidence.
+    sound: bool = True
     #: Whether to explain the evidence statuses, for somebody who has never met them.
     explains: bool = True
 
@@ -139,7 +141,11 @@ class Document:
         numbered = _Sources()
         parts: list[blocks.Part] = [
             blocks.Facts(self.facts),
-            blocks.Verdict("holds" if self.whole else "gone", self.verdict, self.note),
+            blocks.Verdict(
+                "holds" if self.whole and self.sound else "gone",
+                self.verdict,
+                self.note and blocks.capital(self.note),
+            ),
         ]
         for section in self.sections:
             parts += _section(section, 2, numbered)

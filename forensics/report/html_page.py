@@ -17,6 +17,8 @@ from forensics.report import postmortem_prose as prose
 from forensics.report.blocks import Mark, Paged, Part, capital
 from forensics.report.markdown_text import inert
 
+#: A longer word may be parted in a table.
+_WORD_MAX = 18
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?")
 
 
@@ -111,13 +113,23 @@ def _breakable(place: str) -> str:
     return _safe(place).replace("/", "/<wbr>")
 
 
+def _cell(text: str) -> str:
+    """Text of a cell, whose long words may be parted where they have a point or the like."""
+    if any(len(word) > _WORD_MAX for word in text.split(" ")):
+        return re.sub(r"([/._:])", r"\1<wbr>", _safe(text))
+    return _whole_times(text)
+
+
 def _grid(head: Sequence[str], rows: Sequence[tuple[tuple[str, ...], Mark]]) -> Iterator[str]:
     yield '<div class="wide"><table class="grid"><thead><tr>'
     yield "".join(f"<th>{_safe(cell)}</th>" for cell in (*head, "evidence"))
     yield "</tr></thead><tbody>"
     for cells, mark in rows:
-        shown = "".join(f"<td>{_whole_times(cell)}</td>" for cell in cells)
-        yield f'<tr>{shown}<td class="mark">{_mark(mark)}</td></tr>'
+        shown = "".join(
+            f'<td data-head="{_safe(name)}">{_cell(cell)}</td>'
+            for name, cell in zip(head, cells, strict=True)
+        )
+        yield f'<tr>{shown}<td class="mark" data-head="evidence">{_mark(mark)}</td></tr>'
     yield "</tbody></table></div>"
 
 

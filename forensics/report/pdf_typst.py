@@ -5,6 +5,7 @@ All text stands in string literals of typst's, in which nothing is markup.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from forensics.report import postmortem_prose as prose
 from forensics.report.blocks import Mark, Paged, Part, capital
 from forensics.report.markdown_text import inert
 
+#: More characters make no column wider.
+_WIDE = 34
 _COLOURS = {"holds": "#1a6b2d", "differs": "#b3261e", "gone": "#7d4e00", "unknown": "#59636e"}
 _PREAMBLE = """
 #set page(paper: "a4", margin: (x: 2.2cm, y: 2.2cm), numbering: "1 / 1")
@@ -94,8 +97,8 @@ def _part(part: Part) -> Iterator[str]:
         case blocks.Grid(head, rows):
             cells = [f"[#strong[{_text(cell)}]]" for cell in (*head, "evidence")]
             for row, mark in rows:
-                cells += [*(f"[{_text(cell)}]" for cell in row), f"[#mark[{_mark(mark)}]]"]
-            columns = f"({'1fr, ' * len(head)}1.4fr)"
+                cells += [*(f"[{_cell(cell)}]" for cell in row), f"[#mark[{_mark(mark)}]]"]
+            columns = f"({', '.join(_widths(head, [row for row, _ in rows]))}, 1fr)"
             yield f"#marked({columns}, {', '.join(cells)})"
         case blocks.Blank(text):
             yield f"#par[{_muted(f'[{text}]')}]"
@@ -106,6 +109,20 @@ def _part(part: Part) -> Iterator[str]:
                 yield f"#block(above: 0.7em, below: 0.7em)[#text(size: 8.5pt)[{inner}]]"
         case _:
             yield from _blocks([part], 0)
+
+
+def _cell(text: str) -> str:
+    """Text of a cell, which may be parted after a point or the like."""
+    return "#sym.zws ".join(map(_text, filter(None, re.split(r"(?<=[/._:])(?=\D)", text))))
+
+
+def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Shares of the width by how much stands in each column; all together three of the marks'."""
+    longest = [
+        min(max(len(cell) for cell in column), _WIDE) + 3
+        for column in zip(head, *rows, strict=True)
+    ]
+    return [f"{3 * each / sum(longest):.2f}fr" for each in longest]
 
 
 def _mark(mark: Mark) -> str:

@@ -213,6 +213,7 @@ def document(found: Found, audit: Audit | None, now: datetime) -> Document:
         sections=tuple(sections),
         made_at=now,
         gaps=tuple(gaps),
+        sound=not wrong,
         data={
             "subject": found.subject,
             "since": found.since,

@@ -1,4 +1,4 @@
-"""``forensics access``, ``hold`` and ``erase``: what they print, and what their exit status says."""
+"""``forensics access``, ``hold`` and ``erase``: what they print, and their exit status."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def test_who_looked_for_which_case_is_answered(held: Path, run: Run) -> None:
     run("--case", "INC-7", "--reason", "at night", "trace", "r", "--no-replay", "--lake", held)
     ran = run("access", "r", "--lake", held)
     assert ran.code == 0
-    assert ran.out.splitlines()[0].split() == "when who how case reason decisions".split()
+    assert ran.out.splitlines()[0].split() == [
+        "when", "who", "how", "case", "reason", "decisions",
+    ]  # fmt: skip
     assert "INC-7" in ran.out
     (row,) = run("access", "--subject", "anna", "--json", "--lake", held).rows
     assert (row["how"], row["case"], row["reason"]) == ("trace", "INC-7", "at night")
