@@ -29,15 +29,22 @@ COLD_MS_MAX = 400
 WIDTH = 30
 NAMES = [f"x{at:02}" for at in range(WIDTH)]
 
+#: Processor time so far, of this process and of those that it has waited for.
+_CPU = """
+import os
+cpu = lambda: sum(os.times()[:4])
+"""
 #: Loads the matrix first; prints the seconds that the contributions took.
 _PEER = """
 import json, sys, time, warnings
 warnings.simplefilter("ignore")
 import numpy as np
+{cpu}
 kind, model, rows, most = sys.argv[1], sys.argv[2], np.load(sys.argv[3]), int(sys.argv[4])
 rows = rows[:most]
 {body}
-print(json.dumps({{"seconds": time.perf_counter() - began, "rows": len(rows)}}))
+seconds, used = time.perf_counter() - began, cpu() - used
+print(json.dumps({{"seconds": seconds, "cpu": used, "rows": len(rows)}}))
 """
 _LOAD = """
 if kind == "xgboost":
@@ -53,7 +60,7 @@ else:
 _LIBRARY = (
     _LOAD
     + """
-began = time.perf_counter()
+began, used = time.perf_counter(), cpu()
 if kind == "xgboost":
     names = booster.feature_names
     found = booster.predict(xgboost.DMatrix(rows, feature_names=names), pred_contribs=True)
@@ -68,22 +75,26 @@ _SHAP = (
     + _LOAD
     + """
 explainer = shap.TreeExplainer(booster)
-began = time.perf_counter()
+began, used = time.perf_counter(), cpu()
 found = explainer.shap_values(catboost.Pool(rows) if kind == "catboost" else rows)
 """
 )
-_OURS = """
-import json, sys, time
+_OURS = (
+    "import json, sys, time"
+    + _CPU
+    + """
 from forensics.api import open_lake
 from forensics.explain.summary import summary
-began = time.perf_counter()
+began, used = time.perf_counter(), cpu()
 with open_lake(sys.argv[1]) as lake, lake.attributions(sys.argv[2]) as found:
     summaries = [summary(model, ["DECLINE"]) for model in found.models]
-seconds = time.perf_counter() - began
+seconds, used = time.perf_counter() - began, cpu() - used
 assert all(each.confirmed == each.decisions for each in summaries), summaries
 assert found.computed
-print(json.dumps({"seconds": seconds, "rows": sum(each.decisions for each in summaries)}))
+rows = sum(each.decisions for each in summaries)
+print(json.dumps({"seconds": seconds, "cpu": used, "rows": rows}))
 """
+)
 
 
 def main() -> None:
@@ -148,19 +159,22 @@ def _compare(
         "ours": lambda: _measure.run([PYTHON, "-c", _OURS, str(lake), kind])
     }
     for name, (body, most) in peers.items():
-        script = _PEER.format(body=body)
+        script = _PEER.format(body=body, cpu=_CPU)
         command = [PYTHON, "-c", script, kind, str(model), rows, str(most)]
         commands[name] = lambda command=command: _measure.run(command)  # type: ignore[misc]
     _measure.note(f"{kind}: {arguments.rounds} rounds of {', '.join(commands)}")
     runs = _measure.in_turns(commands, arguments.rounds)
     rates = {name: [_rate(run) for run in of] for name, of in runs.items()}
+    by_cpu = {name: [_rate(run, "cpu") for run in of] for name, of in runs.items()}
     pairs = [a / b for a, b in zip(rates["ours"], rates["library"], strict=True)]
     found: dict[str, Any] = {
         "decisions": count,
         "rows_per_second": {name: _measure.spread(of, 0) for name, of in rates.items()},
+        "rows_per_cpu_second": {name: _measure.spread(of, 0) for name, of in by_cpu.items()},
         "ours_over_library": {
             "median_of_pairs": _measure.spread(pairs, 3)["median"],
             "of_fastest": round(max(rates["ours"]) / max(rates["library"]), 3),
+            "of_cpu": round(max(by_cpu["ours"]) / max(by_cpu["library"]), 3),
         },
     }
     if "shap" in rates:
@@ -169,9 +183,9 @@ def _compare(
     return found
 
 
-def _rate(run: Run) -> float:
+def _rate(run: Run, by: str = "seconds") -> float:
     said = json.loads(run.stdout.splitlines()[-1])
-    return float(said["rows"]) / float(said["seconds"])
+    return float(said["rows"]) / float(said[by])
 
 
 def _cold(lake: Path, kind: str, rounds: int) -> dict[str, float]:

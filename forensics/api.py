@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from forensics.replay.bulk.radius import BlastRadius
     from forensics.replay.bulk.run import Window as Window_
     from forensics.replay.client import Workers
+    from forensics.report.bundle import Bundle
     from forensics.report.document import Document
     from forensics.report.postmortem import Report as PostmortemReport
 
@@ -928,9 +929,40 @@ class Lake:
                 'Say it: --adverse OUTCOME, or adverse = ["OUTCOME"] in the templates.',
             )
         with looking(how="report"):
-            found = explained(self.snapshot(), identifier, wanted, workers=self._running())
+            found = one_of(explained(self.snapshot(), identifier, wanted, workers=self._running()))
+            traced = self.trace(found.decision.decision_id, counterfactuals=0)
         options = options_of_reasons(templates, reference, tuple(adverse))
-        return document(one_of(found), options, now or datetime.now(UTC))
+        wrong = [one.statement for one in traced[0].findings if one.severity == "error"]
+        return document(found, options, now or datetime.now(UTC), wrong)
+
+    def bundle_of(self, report: Document, out: str | PathLike[str]) -> Bundle:
+        """Write the evidence of a report's decisions to a zip, with the report in it.
+
+        Args:
+            report: of a person or of a decision.
+            out: the zip; what is there is replaced.
+
+        Raises:
+            IntegrityError: when a record is not what was sealed: no bundle is made of it.
+            LakeError: when the file cannot be written, or the look cannot be recorded.
+        """
+        from forensics.records.jsontext import dumps
+        from forensics.records.looker import looking
+        from forensics.report.bundle import bundle
+        from forensics.report.forms import written
+
+        forms = {
+            "report.html": written(report, "html"),
+            "report.json": f"{dumps(report.to_dict())}\n".encode(),
+        }
+        with looking(how="report"):
+            return bundle(
+                self.snapshot(),
+                report.data["decision_ids"],
+                Path(out),
+                report=forms,
+                made_at=report.made_at,
+            )
 
     def audit_report(
         self, audit: Audit, options: Iterable[str] = (), *, now: datetime | None = None

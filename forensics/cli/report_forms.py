@@ -16,6 +16,7 @@ from forensics.cli.options import TIME, lake_option, lake_path
 from forensics.errors import ReplayError, UsageError
 
 if TYPE_CHECKING:
+    from forensics.api import Lake
     from forensics.report.blocks import Paged
     from forensics.report.document import Document
     from forensics.report.forms import Form
@@ -85,6 +86,17 @@ def _count_options(command: F) -> F:
     )(command)
 
 
+def _bundle_option(command: F) -> F:
+    """``--bundle``: the evidence too."""
+    return click.option(
+        "--bundle",
+        type=click.Path(path_type=Path),
+        metavar="OUT.zip",
+        help="Also write the evidence, with the report in it: a zip that can be checked offline, "
+        "by forensics verify OUT.zip or without this program.",
+    )(command)
+
+
 @click.command("subject")
 @click.argument("person", metavar="SUBJECT")
 @click.option("--days", type=click.IntRange(min=1, max=3660), help="The last N days; 30 if none.")
@@ -95,6 +107,7 @@ def _count_options(command: F) -> F:
 @_count_options
 @_reason_options
 @_form_options
+@_bundle_option
 @lake_option
 @click.pass_context
 def subject(
@@ -112,6 +125,7 @@ def subject(
     adverse: tuple[str, ...],
     form: str | None,
     target: Path | None,
+    bundle: Path | None,
     lake: Path | None,
 ) -> None:
     """Write everything about a person in a window, in plain words, for that person.
@@ -152,7 +166,8 @@ def subject(
             adverse=adverse,
             progress=tell,
         )
-    _end(ctx, found, chosen, target)
+        left_out = _bundled(opened, found, bundle)
+    _end(ctx, found, chosen, target, left_out)
 
 
 @click.command("decision")
@@ -165,6 +180,7 @@ def subject(
     help="How many changes that flip the outcome to show.",
 )
 @_form_options
+@_bundle_option
 @lake_option
 @click.pass_context
 def decision(
@@ -174,6 +190,7 @@ def decision(
     counterfactuals: int,
     form: str | None,
     target: Path | None,
+    bundle: Path | None,
     lake: Path | None,
 ) -> None:
     """Write one decision in full: all that forensics trace says, each part with its evidence.
@@ -186,7 +203,8 @@ def decision(
     chosen = _chosen(form, target)
     with open_lake(lake_path(lake)) as opened:
         found = opened.decision_report(identifier, counterfactuals=counterfactuals)
-    _end(ctx, found, chosen, target)
+        left_out = _bundled(opened, found, bundle)
+    _end(ctx, found, chosen, target, left_out)
 
 
 @click.command("adverse-action")
@@ -316,7 +334,21 @@ def refuse_on_terminal(form: str, target: Path | None) -> None:
         raise UsageError("A PDF is no text for a terminal.", "", "Name a file: -o FILE.pdf")
 
 
-def _end(ctx: click.Context, found: Document, form: str, target: Path | None) -> None:
+def _bundled(opened: Lake, found: Document, target: Path | None) -> int:
+    """Write the evidence of a document's decisions, where it is wanted; what had to be left out."""
+    if target is None:
+        return 0
+    made = opened.bundle_of(found, target)
+    out = len(made.manifest.left_out)
+    diagnostics.note(f"Evidence of {len(made.manifest.decisions):,} decisions: {target}.")
+    if out:
+        diagnostics.note(f"{out:,} things had to be left out of it; its manifest says why.")
+    return out
+
+
+def _end(
+    ctx: click.Context, found: Document, form: str, target: Path | None, left_out: int = 0
+) -> None:
     """Write a document, say in a line what it comes to, and exit."""
     if form == "json":
         _write_json(found, target)
@@ -324,7 +356,8 @@ def _end(ctx: click.Context, found: Document, form: str, target: Path | None) ->
         write(found, "pdf" if form == "pdf" else "html" if form == "html" else "md", target)
     if found.note:
         diagnostics.note(f"{found.note}.")
-    ctx.exit(ExitCode.ANSWERED if found.whole else ExitCode.INCOMPLETE)
+    whole = found.whole and not left_out
+    ctx.exit(ExitCode.ANSWERED if whole else ExitCode.INCOMPLETE)
 
 
 def _write_json(found: Document, target: Path | None) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics.errors import ForensicsError, ReplayError
 from forensics.lake.frames import Frame
@@ -13,6 +12,9 @@ from forensics.replay.client import RuleWorker
 from forensics.replay.engines import EngineAnswer, ask
 from forensics.replay.evidence import Artifacts
 from forensics.replay.logic.nouns import EngineUse
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 
 class EngineTold(NamedTuple):
@@ -34,7 +36,7 @@ class Engines:
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
         self._running: dict[EngineUse, RuleWorker] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: TemporaryDirectory[str] | None = None
         #: By step that ran last: for each row the id of the last table row that decided, if any.
         self.decided: dict[str, list[str | None]] = {}
         #: By step that ran last.
@@ -80,7 +82,9 @@ class Engines:
     def _path(self, use: EngineUse) -> Path:
         if use.source is not None:
             if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="forensics-")
+                from tempfile import TemporaryDirectory
+
+                self._folder = TemporaryDirectory(prefix="forensics-")
             path = Path(self._folder.name) / use.step
             path.write_text(use.source, encoding="utf-8")
             return path

@@ -28,13 +28,16 @@ _ECOA = (
 _AGREES = ("bit_exact", "within_ulp")
 
 
-def document(found: Explanation, options: Sequence[str], now: datetime) -> Document:
+def document(
+    found: Explanation, options: Sequence[str], now: datetime, wrong: Sequence[str] = ()
+) -> Document:
     """The notice of one decision.
 
     Args:
         found: the decision explained, with its principal reasons.
         options: those of ``forensics explain`` that it was asked with.
         now: when it is made.
+        wrong: what went wrong in the decision itself, a sentence each without its full stop.
 
     Raises:
         ReplayError: when there are no reasons that could be given.
@@ -49,7 +52,7 @@ def document(found: Explanation, options: Sequence[str], now: datetime) -> Docum
         )
     decision = found.decision
     source = explained(decision.decision_id, options)
-    gaps = tuple(_not_ready(found, reasons))
+    gaps = (*_not_ready(found, reasons), *(f"something went wrong: {one}" for one in wrong))
     return Document(
         kind="adverse-action",
         title="Notice of action taken and statement of reasons",

@@ -71,7 +71,8 @@ def options_of_reasons(
 
 def explained(decision_id: str, options: Sequence[str], leaf: str | None = None) -> Reference:
     """The source of principal reasons: the command that prints them."""
-    words = ["forensics", "explain", "--reasons", *options, "--json", "--", decision_id]
+    named = ["--", decision_id] if decision_id.startswith("-") else [decision_id]
+    words = ["forensics", "explain", "--reasons", *options, "--json", *named]
     return Reference(shlex.join(words), None, decision_id, leaf)
 
 
@@ -451,6 +452,7 @@ def _findings(
                 f"{lead}: {finding.statement}.",
                 finding.evidence,
                 ref.at(f"/findings/{number}"),
+                "there is nothing to check it with" if finding.evidence == "missing" else None,
                 value=finding.kind,
                 strong=finding.severity == "error",
             )

@@ -76,7 +76,7 @@ def markdown(report: Paged) -> str:
 def _lines(part: Part) -> Iterator[str]:
     match part:
         case blocks.Facts(pairs):
-            yield from (f"{key}: {escaped(value)}  " for key, value in pairs)
+            yield from (f"{escaped(key)}: {_within(value)}  " for key, value in pairs)
         case blocks.Verdict(_, said, note):
             yield f"**{escaped(capital(said))}.**"
             if note:
@@ -91,7 +91,7 @@ def _lines(part: Part) -> Iterator[str]:
             said = f"**{escaped(text)}**" if strong else escaped(text)
             yield f"- {said} — {_mark(mark)}"
         case blocks.Grid(head, rows):
-            yield from _table([*head, "evidence"])
+            yield from _table([*map(_within, head), "evidence"])
             for cells, mark in rows:
                 yield f"| {' | '.join([*map(_within, cells), _mark(mark, cell=True)])} |"
         case blocks.Blank(text):

@@ -113,7 +113,7 @@ def _part(part: Part) -> Iterator[str]:
 
 def _cell(text: str) -> str:
     """Text of a cell, which may be parted after a point or the like."""
-    return "#sym.zws ".join(map(_text, filter(None, re.split(r"(?<=[/._:])(?=\D)", text))))
+    return "#sym.zws;".join(map(_text, filter(None, re.split(r"(?<=[/._:])(?=\D)", text))))
 
 
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

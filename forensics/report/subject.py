@@ -219,6 +219,9 @@ def document(found: Found, audit: Audit | None, now: datetime) -> Document:
             "since": found.since,
             "until": found.until,
             "decisions": number,
+            "decision_ids": list(
+                dict.fromkeys(one.decision.decision_id for one in found.decisions)
+            ),
             "explained": found.explained,
             "erased": sum(parts.erasure(one) is not None for one in found.decisions),
             "coverage": None if audit is None else audit.coverage,
@@ -279,7 +282,7 @@ def _coverage(found: Found, audit: Audit | None) -> Iterator[Item]:
             several_ = "something" if len(wrong) == 1 else f"{len(wrong)} things"
             yield Statement(
                 "wrong",
-                f"In decision {number} {several_} went wrong; see there how sure it is.",
+                f"In decision {number} {several_} went wrong: see “How sure this is” there.",
                 wrong[0].evidence,
                 parts.reference(one).at("/findings"),
                 value=[finding.kind for finding in wrong],

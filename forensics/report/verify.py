@@ -9,8 +9,10 @@ from forensics.integrity.manifest import iso
 from forensics.report.spans import Line, Span, span, wrapped
 
 if TYPE_CHECKING:
+    from forensics.lake.verify.bundle_check import Checked
     from forensics.lake.verify.one import Proven
     from forensics.lake.verify.whole import Verified
+    from forensics.report.bundle import Bundle
 
 _WORDS = {
     "altered": "altered", "dropped": "dropped", "inserted": "inserted", "reordered": "reordered",
@@ -94,3 +96,58 @@ def one_screen(identifier: str, table: str, proven: Proven | None) -> Iterator[L
     names = ", ".join(key.hash for key in proven.keys)
     word = " (named by the lake itself)" if proven.on_its_own_word else " (trusted)"
     yield [Span("key       ", "bold"), span(names + word)]
+
+
+def written_screen(made: Bundle, width: int) -> Iterator[Line]:
+    """What a bundle that was written holds, and what not."""
+    said = made.manifest
+    yield [Span("✓ WRITTEN  ", "good"), span(str(made.path)), Span(f"  {made.size:,} bytes")]
+    sealed = f"{_decisions(len(said.decisions))}, {len(said.records):,} sealed records"
+    yield [Span("holds      ", "bold"), Span(f"{sealed}, {len(said.files):,} files")]
+    yield [Span("digest     ", "bold"), Span(made.digest)]
+    for left in said.left_out:
+        yield from _marked("! ", "warn", f"left out: {left.what}: {left.detail}", width)
+    yield [Span("CHECK.md in it says how to check it without this program", "dim")]
+
+
+def bundle_screen(checked: Checked, width: int) -> Iterator[Line]:
+    """What a bundle proves, what is wrong with it, and what it cannot prove."""
+    found, said = checked.findings, checked.manifest
+    if found.broken:
+        total = sum(found.counts.values())
+        yield [Span("✗ BROKEN", "bad"), Span(f"  {total:,} defects")]
+    elif found.gaps:
+        yield [Span("! INCOMPLETE", "warn"), Span("  nothing is wrong, not everything is proven")]
+    else:
+        yield [Span("✓ WHOLE", "good"), Span("  every record in the bundle is what was sealed")]
+    yield []
+    who = said.made_by.get("actor") or "nobody named"
+    case = f", case {said.made_for['case']}" if said.made_for.get("case") else ""
+    word = "  on the maker's word" if len(who + case) < 80 else ""
+    yield [Span("bundle    ", "bold"), span(f"{said.made_at} by {who}{case}"), Span(word, "dim")]
+    yield [Span("lake      ", "bold"), span(said.lake)]
+    proven = f"{checked.proven:,} records proven, of {checked.leaves_only:,} more the leaf alone"
+    looked = f"{_decisions(len(said.decisions))}, {proven}, {checked.artifacts:,} artifacts"
+    yield [Span("holds     ", "bold"), Span(looked)]
+    times = sorted(manifest.sealed for manifest in checked.sealed.values())
+    if times and checked.checkpoint is not None:
+        when = f"{iso(times[0])[:19]}Z to {iso(times[-1])[:19]}Z"
+        yield [Span("sealed    ", "bold"), Span(f"{when}, {checked.checkpoint.size:,} log entries")]
+    for one in checked.vouched:
+        yield [Span("vouched   ", "bold"), span(f"{one.size:,} entries by {one.by}")]
+    names = ", ".join(key.hash for key in checked.keys) or "none"
+    word = "named by the bundle itself: pass --key to trust another word"
+    trust = word if checked.on_its_own_word else "trusted from outside the bundle"
+    yield [Span("keys      ", "bold"), span(names), Span(f", {trust}", "dim")]
+    for gap in found.gaps:
+        yield from _marked("! ", "warn", f"gap: {_gap(gap.statement, gap.records)}", width)
+    for defect in found.defects[:_SHOWN]:
+        kind = _WORDS[defect.kind]
+        yield from _marked("✗ ", "bad", f"{kind}: {defect.statement}", width)
+    more = sum(found.counts.values()) - min(len(found.defects), _SHOWN)
+    if more:
+        yield [Span(f"  and {more:,} more; all that are listed: --json", "dim")]
+
+
+def _decisions(count: int) -> str:
+    return "1 decision" if count == 1 else f"{count:,} decisions"

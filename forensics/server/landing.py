@@ -55,6 +55,7 @@ def _land(root: Path, path: Path, tell: Tell) -> bool:
 
     began = time.perf_counter()
     try:
+        spool.check(path)
         source = JsonLines.open(path, events_only=path.parent.name == spool.EVENTS)
         report = run(root, source, workers=0)
         spool.done(path)

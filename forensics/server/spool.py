@@ -4,20 +4,27 @@
 ``<name>.jsonl`` is closed. A name is never used twice. A line is acknowledged once it is synced,
 and what follows the last synced line of a dead process was never acknowledged: where that is half
 a line, it is cut off.
+
+A closed file's name ends in the CRC-32 of what was written to it, reckoned from the memory that it
+was written from: what a disk changes meanwhile is not taken in. A file that a dead process left has
+none.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from forensics.errors import IntegrityError
 from forensics.lake.files import sync
 
 #: The folder whose lines are OpenLineage events; those of all others say what they are.
@@ -25,6 +32,7 @@ EVENTS = "lineage"
 #: Every file begins with an empty line: no first record can make it look packed to its reader.
 _FIRST = b"\n"
 _OPEN, _CLOSED, _NEW = ".open", ".jsonl", ".new"
+_SUMMED = re.compile(r"-[0-9a-f]{8}-([0-9a-f]{8})\.jsonl$")
 _BLOCK_BYTES = 1 << 16
 #: A file of this name that is so old belongs to nobody.
 _NEW_AGE_MAX_S = 3600
@@ -39,6 +47,7 @@ class _Live:
     began: float
     #: Synced, and so acknowledged.
     durable_bytes: int = 0
+    crc: int = 0
     rows: int = 0
 
 
@@ -127,6 +136,7 @@ class Spool:
         self.sync_seconds += time.perf_counter() - began
         self.syncs += 1
         live.durable_bytes += len(data)
+        live.crc = zlib.crc32(data, live.crc)
 
     def _abandon(self, folder: str, live: _Live) -> None:
         """Leave a file that the disk refused: after a failed sync nothing later in it is sure."""
@@ -140,7 +150,8 @@ class Spool:
         del self._live[folder]
         try:
             if live.rows:
-                live.path.rename(live.path.with_suffix(_CLOSED))
+                name = f"{live.path.stem}-{live.crc:08x}{_CLOSED}"
+                live.path.rename(live.path.with_name(name))
             else:
                 live.path.unlink()
             sync(live.path.parent)
@@ -196,6 +207,27 @@ def claimed(path: Path) -> Iterator[bool]:
             # To the end of the queue: a file that kills its reader must not hold up the others.
             os.utime(descriptor)
         yield descriptor is not None
+
+
+def check(path: Path) -> None:
+    """See that a closed file is what was written, as far as its name tells.
+
+    Raises:
+        IntegrityError: when it is not.
+    """
+    match = _SUMMED.search(path.name)
+    if match is None:
+        return
+    crc = 0
+    with path.open("rb") as stream:
+        while part := stream.read(1 << 20):
+            crc = zlib.crc32(part, crc)
+    if crc != int(match[1], 16):
+        raise IntegrityError(
+            f"{path.name} in the spool is not what was written to it.",
+            "Nothing of it is taken in: its CRC-32 is another.",
+            "Compare it with what the sender has; its name without the last part lets it in.",
+        )
 
 
 def done(path: Path) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+#: Drawing is most of what these tests do; what is drawn between two looks, nobody sees.
+os.environ["TEXTUAL_FPS"] = "20"
 pytest.importorskip("textual")
 from textual.events import Key
 
@@ -88,6 +90,54 @@ class Seat:
         await self.pilot._wait_for_screen()
         if app._exception is None and not app._exit:
             app.screen._on_timer_update()
+
+    async def resize(self, width: int, height: int) -> None:
+        """Give the terminal another size, and wait until everything has its place in it."""
+        from textual.events import Resize
+        from textual.geometry import Size
+
+        size = Size(width, height)
+        if size != self.app.size:  # Textual empties what is behind a prompt where it is the same
+            self.app._driver._size = size
+            self.app.post_message(Resize(size, size))
+        await self.rest()
+
+    async def sizes(self, *more: tuple[int, int]) -> AsyncIterator[tuple[int, int]]:
+        """Have every size in turn, light and dark."""
+        from forensics_tui.app import DARK, LIGHT
+
+        for at, size in enumerate((*more, (80, 24), (120, 40), (200, 60))):
+            await self.resize(*size)
+            for theme in (DARK, LIGHT)[:: 1 - 2 * (at % 2)]:
+                self.app.theme = theme.name
+                await self.rest()
+                yield size
+
+    async def worked(self) -> None:
+        """Wait until nothing works in a thread."""
+        await self.see(lambda _: all(worker.is_finished for worker in self.app.workers))
+        await self.press()
+
+    async def rest(self) -> None:
+        """Wait until nothing works in a thread, is to happen after a while, or is to be drawn."""
+
+        def quiet(_: str) -> bool:
+            app, screen = self.app, self.app.screen
+            if app._resize_event is not None or app._resize_timer is not None or screen._callbacks:
+                return False
+            if screen._layout_required or screen._repaint_required or screen._dirty_widgets:
+                return False
+            nodes = (app, *screen.walk_children(with_self=True))
+            once = (each for node in nodes for each in node._timers if each._repeat == 0)
+            if any(timer._task is not None and not timer._task.done() for timer in once):
+                return False
+            return all(worker.is_finished for worker in app.workers)
+
+        calm = 0
+        while calm < 3:  # what is done after the next drawing may begin something new
+            await self.see(quiet)
+            await self.press()
+            calm = calm + 1 if quiet("") else 0
 
     async def type(self, text: str) -> None:
         await self.pilot.press(*text)

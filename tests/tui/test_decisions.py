@@ -329,7 +329,11 @@ def test_it_goes_from_change_to_change(sample_lake: Path, seated: Any) -> None:
                     text = await seat.see(
                         lambda text, end=end, before=before: (
                             end in text
-                            or ("\n▲ " in text and text.splitlines()[-1].rstrip() != before)
+                            or (
+                                "\n▲ " in text
+                                and text.splitlines()[-1].rstrip() != before
+                                and "\n>" in text
+                            )
                         )
                     )
                     said = text.splitlines()[-1].rstrip()
@@ -357,7 +361,9 @@ def test_it_goes_from_mark_to_mark(sample_lake: Path, seated: Any) -> None:
             await seat.see("1 of 30,000")
             await seat.press("apostrophe")
             await seat.see("Nothing is marked")
-            await seat.press("m", "G", "m", "at", "ctrl+u")
+            await seat.press("m", "G")
+            await seat.see("\n> 10-01")
+            await seat.press("m", "at", "ctrl+u")
             await seat.type("2026-10-21 02:41:07.318")
             await seat.press("enter")
             assert SHOWCASE in at_cursor(await seat.see("> 10-21"))

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import pytest
 
 pytest.importorskip("textual")
-from forensics_tui.widgets.chrome import Hints
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tui"
 SIZES = ((80, 24), (120, 40), (200, 60))
@@ -78,38 +77,31 @@ def _same_length(found: re.Match[str]) -> str:
 
 async def still(seat: Any) -> Shot:
     """The screen once nothing is under way and nothing moves."""
-    last, same = None, 0
-    for _ in range(3_000):
-        if seat.app._exception is not None:
-            raise seat.app._exception
-        await seat.pilot.pause()
+    last = None
+    while True:
+        await seat.rest()
         now = shot(seat.app)
-        busy = any(not worker.is_finished for worker in seat.app.workers)
-        busy |= any(hints._message for hints in seat.app.screen.query(Hints))
-        same = same + 1 if now == last and not busy else 0
-        if same == 3:
+        if now == last:
             return now
         last = now
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"the screen never came to rest:\n{seat.text}")
 
 
 async def taken(seat: Any, name: str) -> dict[str, str]:
     """What the files of a screen are to hold, by their names."""
     found = {}
     for width, height in SIZES:
-        await seat.pilot.resize_terminal(width, height)
+        await seat.resize(width, height)
         shots = {}
         for theme in THEMES:
             seat.app.theme = theme
             shots[theme] = await still(seat)
         dark, light = shots.values()
-        assert dark.text == light.text
+        assert dark.text == light.text, f"{name}-{width}x{height}"
         styles = "\n".join(f"{theme} {one.styles}" for theme, one in shots.items())
         found[f"{name}-{width}x{height}.txt"] = f"{dark.text}\n\n{styles}\n"
-    await seat.pilot.resize_terminal(*SIZES[0])
+    await seat.resize(*SIZES[0])
     seat.app.theme = THEMES[0]
-    await still(seat)
+    await seat.rest()
     return found
 
 
@@ -185,14 +177,6 @@ async def postmortem(seat: Any) -> AsyncIterator[str]:
     await seat.press("enter")
     await seat.see("all still hold")
     yield "postmortem"
-
-
-@pytest.fixture(autouse=True)
-def no_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How far a search for counterfactuals gets in its time differs between machines."""
-    from forensics_tui.screens import decision
-
-    monkeypatch.setattr(decision, "_COUNTERFACTUALS", 0)
 
 
 @pytest.mark.parametrize("name", SCENES)

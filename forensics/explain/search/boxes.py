@@ -326,9 +326,10 @@ def merged(
     """
     for turn in range(rounds):
         if effort is not None:
-            if effort.is_over(until):
+            work = _merge_work(boxes)
+            if effort.is_over(until - effort.takes(*work)):
                 break
-            effort.spend(*_merge_work(boxes))
+            effort.spend(*work)
         found = _merge_once(boxes, below, size_max, 1.0 if turn < 2 else 1.3)
         if found is None:
             break

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from forensics.explain.search.around import Around
-from forensics.explain.search.arrays import Flags, Floats, Ints, RangeLeast, distinct, in_all, spans
+from forensics.explain.search.arrays import Flags, Floats, Ints, RangeLeast, distinct, spans
 from forensics.explain.search.axes import Axis, axes_of, rounded, sides_of_cuts, with_cells
 from forensics.explain.search.boxes import Boxes, Line, joined, narrowed, tidied
 from forensics.explain.search.effort import Effort
@@ -64,6 +64,7 @@ class Space:
             np.flatnonzero(self.leaves[model].output == output)
             for model, output in self.scores.margins
         ]
+        self._besides: dict[int, tuple[Ints, tuple[Leaves, Ints, Ints]]] = {}
         self._linear = [self._coefficients(*margin) for margin in self.scores.margins]
         self.current = np.array([axis.current for axis in self.axes], dtype=np.int64)
         #: More than any change costs.
@@ -252,14 +253,12 @@ class Space:
     def around(self, point: Ints, levers: Sequence[int]) -> Around:
         """What boxes have in common that differ from a point in some levers alone."""
         cells = self._cells(point[None, :])[0]
-        others = [lever for lever in range(self.levers) if lever not in levers]
+        moved = list(levers)
         found = []
-        for at, (model, _) in enumerate(self.scores.margins):
-            mine = self._of_margin[at]
-            leaves = only(self.leaves[model], mine)
-            self.effort.spend(120 + 16 * len(levers), len(mine) * (self.levers + 4))
-            inside = (leaves.low <= self._wide(cells)) & (self._wide(cells) <= leaves.high)
-            found.append(only(leaves, in_all(inside[:, others])))
+        for at, mine in enumerate(self._of_margin):
+            self.effort.spend(120 + 16 * len(moved), len(mine) * (self.levers + 4))
+            leaves, outside, count = self._beside(at, cells)
+            found.append(only(leaves, outside[:, moved].sum(axis=1) == count))
         axes = [*levers, *range(self.levers, self.levers + len(self.followers.all))]
         return Around(
             found,
@@ -267,6 +266,25 @@ class Space:
             [int(axis.cells[-1]) + 1 for axis in self.axes]
             + [follower.cells for follower in self.followers.all],
         )
+
+    def _beside(self, margin: int, cells: Ints) -> tuple[Leaves, Ints, Ints]:
+        """Leaves of a margin, by lever whether each does not hold a cell, and how many do not.
+
+        Kept, since most that is asked in turn is of one point.
+        """
+        known = self._besides.get(margin)
+        if known is not None and np.array_equal(known[0], cells):
+            return known[1]
+        leaves = known[1][0] if known is not None else self._leaves_of(margin)
+        low, high = leaves.low[:, : self.levers], leaves.high[:, : self.levers]
+        outside = np.asfortranarray((low > cells) | (high < cells)).astype(np.int32)
+        found = leaves, outside, outside.sum(axis=1)
+        self._besides[margin] = cells, found
+        return found
+
+    def _leaves_of(self, margin: int) -> Leaves:
+        model, _ = self.scores.margins[margin]
+        return only(self.leaves[model], self._of_margin[margin])
 
     def sure(self, low: Ints, high: Ints, around: Around | None = None) -> Flags:
         """Whether all of each box surely is answers."""
@@ -310,10 +328,6 @@ class Space:
         return float(
             sum(axis.cost[position] for axis, position in zip(self.axes, point, strict=True))
         )
-
-    def _wide(self, cells: Ints) -> Ints:
-        """Cells of levers as cells of all axes."""
-        return np.append(cells, np.zeros(len(self.followers.all), dtype=cells.dtype))
 
     def _spend_on_followers(self, boxes: int) -> None:
         if self.followers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -134,7 +135,7 @@ class _Check:
                 self._attempt(f"Segment {segment}", self._segment, segment)
             for folder, item in sorted(self._said.records.items()):
                 self._attempt(f"{item.id} ({folder})", self._record, item)
-        self._artifacts()
+        self._decisions()
         for left in self._said.left_out:
             self._done.findings.gap(f"{left.what} is not in the bundle: {left.detail}")
         return self._done
@@ -205,15 +206,12 @@ class _Check:
         return True
 
     def _changes(self) -> Iterator[tuple[int, bytes]]:
-        head = f"{at.KEY_CHANGES}/"
-        numbers = [
-            int(number) for name in self._said.files
-            if name.startswith(head) and (number := name[len(head) :].partition(".entry")[0]).isdigit()
-            and name.endswith(".entry") and len(number) < 12
-        ]  # fmt: skip
-        for number in sorted(numbers):
-            entry = self._read(f"{head}{number}.entry")
-            proof = self._proof(f"{head}{number}{SUFFIX}", tree.leaf_hash(entry), self._note)
+        pattern = re.compile(re.escape(at.KEY_CHANGES) + r"/(0|[1-9][0-9]{0,11})\.entry")
+        found = (pattern.fullmatch(name) for name in self._said.files)
+        for number in sorted(int(match[1]) for match in found if match is not None):
+            name = f"{at.KEY_CHANGES}/{number}"
+            entry = self._read(f"{name}.entry")
+            proof = self._proof(f"{name}{SUFFIX}", tree.leaf_hash(entry), self._note)
             if proof.index != number:
                 raise IntegrityError(f"Key change {number} stands as entry {proof.index}.")
             yield number, entry
@@ -221,6 +219,7 @@ class _Check:
     def _keys(self) -> None:
         """Follow the keys from those that are trusted; see that one of them signed."""
         valid: list[Key] = []
+        complete = True
         keys = [key for key in self._trusted if key.algorithm != COSIGNATURE]
         self._done.on_its_own_word = not keys
         try:
@@ -241,6 +240,7 @@ class _Check:
                 except IntegrityError:
                     continue  # of no key that is trusted: it changes nothing for who trusts others
         except _MissingError as error:
+            complete = False
             self._done.findings.gap(f"Keys cannot be followed: {error} is not there as it was.")
         except ForensicsError as error:
             self._wrong("forged", f"The changes of keys do not hold. {error}")
@@ -250,16 +250,15 @@ class _Check:
         except IntegrityError as error:
             self._wrong("forged", f"The checkpoint was altered. {error}", at.CHECKPOINT)
             return
-        if not signed_by:
+        if not signed_by and complete:
             who = "the bundle's own keys" if self._done.on_its_own_word else "a key you trust"
             names = ", ".join(s.key_id.hex() for s in notes.parse(self._note).signatures)
             what = f"The checkpoint is not signed by {who}, but by {names}."
             self._wrong("forged", what, at.CHECKPOINT)
-        listed = self._said.files.get(at.KEYS) and [
-            line for line in self._read(at.KEYS).decode("utf-8", "replace").split("\n") if line
-        ] if at.KEYS in self._sound else None  # fmt: skip
-        if listed is not None and set(listed) != {str(key) for key in self._ever}:
-            self._wrong("forged", f"{at.KEYS} has other keys than the log added.", at.KEYS)
+        if at.KEYS in self._sound and complete:
+            listed = set(self._read(at.KEYS).decode("utf-8", "replace").split("\n")) - {""}
+            if listed != {str(key) for key in self._ever}:
+                self._wrong("forged", f"{at.KEYS} has other keys than the log added.", at.KEYS)
 
     def _segment(self, segment: str) -> None:
         folder = f"{at.SEGMENTS}/{segment}"
@@ -300,19 +299,26 @@ class _Check:
             return
         if item.id_in == "columns":
             self._done.findings.gap("The lake names records otherwise than their bytes do", 1)
-        elif item.id not in _texts_of(raw):
+        elif item.id not in texts_of(raw):
             raise IntegrityError("Its bytes are those of another record: its id is not in them.")
         self._done.proven += 1
 
-    def _artifacts(self) -> None:
+    def _decisions(self) -> None:
+        """That records and artifacts are those of the decisions that they are given for."""
         seen: set[str] = set()
         for shown in self._said.decisions:
             item = self._said.records.get(shown.record or "")
+            named = [item.id] if item is not None else []
+            for kind in ("overrides", "outcomes"):
+                named += [self._said.records[one].id for one in shown.belongs.get(kind, ())]
+            if any(name != shown.decision_id for name in named):
+                self._wrong("forged", f"{shown.decision_id} is given the record of another.")
             text = b""
             if item is not None and item.bytes and f"{item.folder}/record.json" in self._sound:
                 text = self._archive.read(f"{item.folder}/record.json")
             for one in shown.artifacts:
-                if text and one.part != "step" and one.digest.encode() not in text:
+                by_record = not one.part.startswith(at.NAMED_BY)
+                if text and by_record and one.digest.encode() not in text:
                     what = f"The record of {shown.decision_id} names no artifact {one.digest[:19]}…"
                     self._wrong("forged", what)
                 if one.file is None or one.file in seen:
@@ -373,12 +379,12 @@ def _consistency(data: bytes, note: bytes) -> tuple[int, list[bytes]]:
     return int(number), path
 
 
-def _texts_of(raw: bytes) -> set[str]:
+def texts_of(raw: bytes) -> set[str]:
     """Every value in a record that is a text or a number, as text."""
     found: set[str] = set()
     try:
         waiting = [loads(raw.decode("utf-8"))]
-    except ValueError:
+    except (ValueError, RecursionError):
         return found
     while waiting:
         value = waiting.pop()
@@ -389,7 +395,3 @@ def _texts_of(raw: bytes) -> set[str]:
         elif value is not None and not isinstance(value, bool):
             found.add(str(value))
     return found
-
-
-#: Whether a record's bytes name it: what a bundle says of an id that stands in columns alone.
-texts_of = _texts_of

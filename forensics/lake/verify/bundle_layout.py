@@ -7,7 +7,6 @@ of a record, its proof says.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -23,6 +22,8 @@ SEGMENTS = "log/segments"
 ANCHORS = "log/anchors"
 RECORDS = "records"
 ARTIFACTS = "artifacts/sha256"
+#: What an artifact is that no record names, but another artifact.
+NAMED_BY = "named by "
 
 #: Why something is not in a bundle.
 Why = Literal["erased", "masked", "unreadable", "not_sealed", "not_stored", "altered", "too_much"]
@@ -136,6 +137,11 @@ def _shown(said: Any) -> Shown:
 
 def _check_shape(found: Manifest) -> None:
     """See that everything has the type that the rest relies on."""
+    said = [*found.made_by.values(), *found.made_for.values()]
+    if any(one is not None and not isinstance(one, str) for one in said):
+        raise ValueError("made_by")
+    if not isinstance(found.lake, str) or not isinstance(found.made_at, str):
+        raise ValueError("lake")
     for folder, item in found.records.items():
         texts = (item.table, item.segment, item.leaf, item.id)
         sound = all(isinstance(text, str) for text in texts) and isinstance(item.bytes, bool)
@@ -147,23 +153,24 @@ def _check_shape(found: Manifest) -> None:
         if not is_name(name) or set(file) != {"sha256", "size"} or type(file["size"]) is not int:
             raise ValueError(name)
     for shown in found.decisions:
-        named = [shown.record, *(one for of in shown.belongs.values() for one in of)]
-        if any(one is not None and one not in found.records for one in named):
+        folders = [shown.record, *(one for of in shown.belongs.values() for one in of)]
+        if any(one is not None and one not in found.records for one in folders):
             raise ValueError(shown.decision_id)
         if not isinstance(shown.decision_id, str):
-            raise ValueError
+            raise ValueError("decision_id")
         for one in shown.artifacts:
-            if not isinstance(one.digest, str):
-                raise ValueError
+            named = [one.digest, one.part, *([one.file] if one.file is not None else [])]
+            if any(type(text) is not str for text in named):
+                raise ValueError(shown.decision_id)
     for left in found.left_out:
         if not all(isinstance(getattr(left, f.name), str) for f in fields(LeftOut)):
-            raise ValueError
+            raise ValueError("left_out")
 
 
 _ID_IN = ("bytes", "columns")
 
 
-def _checked(of: Any, said: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(of: Any, said: Any) -> dict[str, Any]:
     if set(said) != {f.name for f in fields(of)}:
         raise ValueError(said.keys())
     return dict(said)

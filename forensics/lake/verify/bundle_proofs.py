@@ -116,11 +116,11 @@ class Prover:
                 by_file.setdefault((place.table, place.file), []).append(place.row)
         found: dict[Location, tuple[bytes | None, bytes | None]] = {}
         for (table, file), rows in by_file.items():
-            path = sql.literal(str(self.root / table / file))
+            path, numbers = sql.literal(str(self.root / table / file)), ", ".join(map(str, rows))
             with sql.reading(f"A record in {table}/{file}"):
                 fetched = self.snapshot.connection.execute(
                     f"SELECT file_row_number, raw, salt FROM read_parquet({path}, "
-                    f"file_row_number = true) WHERE file_row_number IN ({', '.join(map(str, rows))})"
+                    f"file_row_number = true) WHERE file_row_number IN ({numbers})"
                 ).fetchall()
             for row, raw, salt in fetched:
                 if raw is not None and raw.startswith(b"\0"):  # no record begins so

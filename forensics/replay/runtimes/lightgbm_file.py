@@ -52,6 +52,12 @@ _FORMATS = ("v2", "v3", "v4")
 #: Bits of a node's ``decision_type``, and what counts as missing by the two above them.
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _MISSING = (MISSING_IS_ZERO, MISSING_IS_ZERO_OR_NAN, MISSING_IS_NAN)
+#: By ``decision_type``, where missing values go and what counts as one; categories say neither.
+_KINDS = range(len(_MISSING) << 2)
+_TO_LEFT = bytes(kind & 3 == _DEFAULT_LEFT for kind in _KINDS).ljust(256, b"\0")
+_TO_MISSING = bytes(
+    MISSING_IS_NAN if kind & _CATEGORICAL else _MISSING[kind >> 2] for kind in _KINDS
+).ljust(256, b"\0")
 
 #: Numbers up to here count as zero; a float32 in the library.
 _ZERO = 1.0000000180025095e-35
@@ -242,15 +248,17 @@ class _Tree:
         self._check("leaf_value", self._leaves)
         for name in ("left_child", "right_child"):
             self._check(name, inner)
-        self.features = [int(text) for text in fields["split_feature"].split()]
-        self.thresholds = [float(text) for text in fields["threshold"].split()]
-        self.decisions = [int(text) for text in fields["decision_type"].split()]
+        self.features = list(map(int, fields["split_feature"].split()))
+        self.thresholds = list(map(float, fields["threshold"].split()))
+        self.decisions = list(map(int, fields["decision_type"].split()))
         for values in (self.features, self.thresholds, self.decisions):
             if len(values) != inner:
                 raise ValueError(f"{len(values)} splits of {inner} are there")
         for values, end in ((self.features, width), (self.decisions, len(_MISSING) << 2)):
             if values and not (min(values) >= 0 and max(values) < end):
                 raise ValueError("a split is of no known feature or kind")
+        #: Whether some split is over sets of categories.
+        self.has_sets = any(map(_CATEGORICAL.__and__, self.decisions))
 
     def _check(self, name: str, expected: int) -> None:
         text = self._fields[name]
@@ -262,26 +270,38 @@ class _Tree:
         """Adds the tree, whose inner nodes stand first, to ``found``."""
         start = found.start(output)
         inner = len(self.features)
-        left, right = self._integers("left_child"), self._integers("right_child")
-        if sorted((*left, *right)) != [*range(-self._leaves, 0), *range(1, inner)][: 2 * inner]:
+        lefts, rights = self._integers("left_child"), self._integers("right_child")
+        if sorted((*lefts, *rights)) != [*range(-self._leaves, 0), *range(1, inner)][: 2 * inner]:
             raise ValueError("a node's children are not its own")
         sets = self._sets()
 
-        def place(child: int) -> int:
-            return start + (child if child >= 0 else inner - 1 - child)
-
-        for at, (feature, threshold, decision) in enumerate(
-            zip(self.features, self.thresholds, self.decisions, strict=True)
-        ):
-            children = (place(left[at]), place(right[at]))
-            if decision & _CATEGORICAL:
-                found.sets[start + at] = sets[int(threshold)]
-                found.node(feature, 0.0, children, 0, MISSING_IS_NAN)
-            else:
-                default_left = int(decision & _DEFAULT_LEFT != 0)
-                found.node(feature, threshold, children, default_left, _MISSING[decision >> 2])
-        for text in self._fields["leaf_value"].split():
-            found.leaf(float(text) / divisor)
+        # Inner nodes stand first, then the leaves.
+        leaves, kinds = self._leaves, bytes(self.decisions)
+        first = start + inner - 1
+        thresholds = self.thresholds
+        if self.has_sets:
+            thresholds = thresholds[:]
+            for at, kind in enumerate(kinds):
+                if kind & _CATEGORICAL:
+                    found.sets[start + at] = sets[int(thresholds[at])]
+                    thresholds[at] = 0.0
+        values = array("d", map(float, self._fields["leaf_value"].split()))
+        if divisor != 1:
+            values = array("d", [value / divisor for value in values])
+        none, zero = array("i", [-1]) * leaves, array("d", [0.0])
+        left, right = (
+            array("i", [start + child if child >= 0 else first - child for child in children])
+            for children in (lefts, rights)
+        )
+        found.nodes(
+            array("i", self.features) + none,
+            array("d", thresholds) + zero * leaves,
+            left + none,
+            right + none,
+            kinds.translate(_TO_LEFT) + bytes(leaves),
+            kinds.translate(_TO_MISSING) + bytes(leaves),
+            zero * inner + values,
+        )
 
     def _sets(self) -> list[list[int]]:
         """The categories of each categorical node, which the file has as bits of 32-bit words."""
@@ -299,7 +319,7 @@ class _Tree:
         ]
 
     def _integers(self, name: str) -> list[int]:
-        return [int(text) for text in self._fields[name].split()]
+        return list(map(int, self._fields[name].split()))
 
 
 def _fields(block: bytes) -> dict[str, str]:

@@ -12,7 +12,7 @@ from forensics.replay.runtimes.interface import ModelRefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
 
@@ -66,6 +66,25 @@ class Trees:
         self.default_left.append(0)
         self.missing.append(0)
         self.value.append(value)
+
+    def nodes(
+        self,
+        feature: Iterable[int],
+        threshold: Iterable[float],
+        left: Iterable[int],
+        right: Iterable[int],
+        default_left: bytes,
+        missing: bytes,
+        value: Iterable[float],
+    ) -> None:
+        """Many nodes at once, inner ones and leaves, as the arrays have them."""
+        self.feature.extend(feature)
+        self.threshold.extend(threshold)
+        self.left.extend(left)
+        self.right.extend(right)
+        self.default_left.frombytes(default_left)
+        self.missing.frombytes(missing)
+        self.value.extend(value)
 
     def at_missing(self) -> tuple[list[float], list[float]]:
         """The margins of a row without any value, and the sums of their parts' sizes."""

@@ -293,29 +293,35 @@ def _vector_leaves(tree: Any, output: int, file: XGBoostFile) -> Iterator[float]
 
 def _add_tree(found: Trees, tree: Any, output: int, weight: float, leaves: Any) -> None:
     start = found.start(output)
-    kinds = tree.get("split_type") or bytes(len(tree["left_children"]))
+    lefts, rights = list(tree["left_children"]), list(tree["right_children"])
+    features, defaults = list(tree["split_indices"]), list(map(bool, tree["default_left"]))
+    count = len(lefts)
+    # Thresholds are float32, which JSON keeps in fewer digits.
+    thresholds = array("d", array("f", tree["split_conditions"]))
+    values = [value * weight for value in leaves]
+    kinds = tree.get("split_type") or bytes(count)
+    if {len(each) for each in (rights, features, defaults, thresholds, values, kinds)} != {count}:
+        raise ValueError("a node's parts are missing")
+    # The library itself takes the right child to stand beside the left one.
+    firsts = [left for left in lefts if left != -1]
+    own = {*firsts, *(left + 1 for left in firsts)}
+    if len(own) != 2 * len(firsts) or min(own, default=1) < 1 or max(own, default=0) >= count:
+        raise ValueError("a node's children are not its own")
     sets = _sets(tree)
-    seen = {0}
-    nodes = zip(
-        tree["left_children"], tree["right_children"], tree["split_indices"],
-        tree["split_conditions"], tree["default_left"], kinds, leaves, strict=True,
-    )  # fmt: skip
-    for at, (left, right, feature, condition, default_left, kind, leaf) in enumerate(nodes):
+    for at, left in enumerate(lefts):
         if left == -1:
-            found.leaf(leaf * weight)
+            features[at], thresholds[at], defaults[at], rights[at] = -1, 0.0, False, -1
             continue
-        # The library itself takes the right child to stand beside the left one.
-        if right != left + 1 or not {left, right}.isdisjoint(seen):
+        if rights[at] != left + 1:
             raise ValueError("a node's children are not its own")
-        seen |= {left, right}
-        children = (start + left, start + right)
-        if kind:  # what is in the set goes right there
+        values[at] = 0.0
+        lefts[at], rights[at] = start + left, start + left + 1
+        if kinds[at]:  # what is in the set goes right there
             found.sets[start + at] = sets[at]
-            children, default_left = children[::-1], not default_left
-        threshold = 0.0 if kind else _single(condition)
-        found.node(feature, threshold, children, int(default_left), MISSING_IS_NAN)
-    if max(seen) >= len(found.feature) - start:
-        raise ValueError("a node's children are missing")
+            lefts[at], rights[at], defaults[at] = start + left + 1, start + left, not defaults[at]
+            thresholds[at] = 0.0
+    missing = bytes(0 if left == -1 else MISSING_IS_NAN for left in lefts)
+    found.nodes(features, thresholds, lefts, rights, bytes(defaults), missing, values)
 
 
 def _sets(tree: Any) -> dict[int, list[int]]:
@@ -334,8 +340,3 @@ def _add_linear(found: Trees, weights: array[float], outputs: int) -> None:
     for output in range(outputs):
         found.coefficients.extend(weights[output:size:outputs])
         found.base[output] += weights[size + output]
-
-
-def _single(value: float) -> float:
-    """The float32 nearest to ``value``, which JSON keeps in fewer digits."""
-    return array("f", [value])[0]

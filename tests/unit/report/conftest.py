@@ -12,6 +12,19 @@ from forensics.incident.pins import Pinnable, pin
 from forensics.incident.questions import Question
 from forensics.incident.template import template
 from forensics.lake.snapshot import take
+from forensics.report.blocks import Chart
+from forensics.report.document import (
+    Document as Document_,
+)
+from forensics.report.document import (
+    FillIn,
+    Note,
+    Reference,
+    Row,
+    Rows,
+    Section,
+    Statement,
+)
 from forensics.report.postmortem import Report, report
 from forensics.testing import change_record, decision_record
 
@@ -32,6 +45,25 @@ HOSTILE = (
 )  # fmt: skip
 SINCE = datetime(2026, 10, 21, 2, 13, tzinfo=UTC)
 UNTIL = datetime(2026, 10, 21, 5, 41, tzinfo=UTC)
+
+
+@pytest.fixture
+def hostile_document() -> Document_:
+    """A document in which hostile text is everywhere that text can be."""
+    sections = []
+    for text in HOSTILE:
+        ref = Reference(text, f"/{text}", text, text)
+        items = (
+            Statement("x", text, "recorded", ref, value=text, strong=True),
+            Statement("y", text, "missing", ref.of(text), text),
+            Rows("z", (text, "b"), (Row((text, text), "redacted", ref, text),)),
+            Note(text),
+            FillIn(text),
+            Chart("<svg></svg>", ("x",)),
+        )
+        sections.append(Section(text, items, (Section(text, items),)))
+    whole = " ".join(HOSTILE)
+    return Document_("test", whole, ((whole, whole),), whole, whole, tuple(sections), NOW, (whole,))
 
 
 @pytest.fixture(scope="session")

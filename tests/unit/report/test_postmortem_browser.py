@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from forensics.api import open_lake
+from forensics.report.document import Document
 from forensics.report.html_page import page
 from forensics.report.postmortem import Report
 
@@ -150,6 +152,42 @@ def test_it_has_the_colours_that_the_reader_wants(
         expression = "getComputedStyle(document.documentElement).backgroundColor"
         ground[scheme] = chromium.value(session, expression)
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}
+
+
+@pytest.fixture(params=["subject", "decision", "audit", "notice", "hostile"])
+def document(request: pytest.FixtureRequest, sample_lake: Path) -> Document:
+    """A document of the sample, and one in which every text is hostile."""
+    if request.param == "hostile":
+        found: Document = request.getfixturevalue("hostile_document")
+        return found
+    with open_lake(sample_lake) as opened:
+        if request.param == "subject":
+            return opened.subject_report("s_7e96", adverse=["DECLINE"])
+        if request.param == "decision":
+            return opened.decision_report("7f3a-c1")
+        if request.param == "notice":
+            return opened.adverse_action("7f3a-c1", adverse=["DECLINE"])
+        return opened.audit_report(opened.audit())
+
+
+def test_a_document_asks_for_nothing_complains_of_nothing_and_fits_a_telephone(
+    document: Document, chromium: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(page(document), encoding="utf-8")
+    session = chromium.opened(path)
+    assert chromium.value(session, "typeof window.hurt") == "undefined"
+    assert chromium.value(session, "document.scripts.length + document.images.length") == 0
+    dangling = (
+        "[...document.querySelectorAll('a')].filter(a => !document.querySelector(a.hash)).length"
+    )
+    assert chromium.value(session, dangling) == 0
+    chromium.do(
+        "Emulation.setDeviceMetricsOverride", session,
+        width=360, height=800, deviceScaleFactor=1, mobile=True,
+    )  # fmt: skip
+    assert chromium.value(session, "document.documentElement.scrollWidth") <= 360
+    assert complaints(chromium) == []
 
 
 def test_nothing_sticks_out_on_a_telephone(

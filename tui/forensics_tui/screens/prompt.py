@@ -141,4 +141,5 @@ class FilePrompt(ModalScreen[Path | None]):
 
 
 def _listed(suffixes: Sequence[str]) -> str:
-    return f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+    *others, last = (f"{one} (JSON lines)" if one == ".jsonl" else one for one in suffixes)
+    return f"{', '.join(others)} or {last}"

@@ -369,12 +369,14 @@ class StateScreen(Place):
         return before[-1] if before else None
 
     def _tell(self) -> None:
-        compared = ""
+        parts = []
+        if self._before is not None:
+            count = len(self._moved)
+            parts.append(f"{count} {'difference' if count == 1 else 'differences'}")
         if self._pinned is not None:
-            compared = f" · compared with {time_words(to_micros(self._pinned.time))[:19]}"
-        count = len(self._moved)
-        words = f"{count} {'difference' if count == 1 else 'differences'}" if self._before else ""
-        self.tell(f"{self._point or 'all decision points'} · {words}{compared}", words + compared)
+            parts.append(f"compared with {time_words(to_micros(self._pinned.time))[:19]}")
+        point = self._point or "all decision points"
+        self.tell(" · ".join([point, *parts]), " · ".join(parts))
 
     # What one does.
 
