@@ -852,7 +852,7 @@ class Lake:
             IntegrityError: when a data file cannot be read.
         """
         from forensics.records.looker import looking
-        from forensics.report.decision_parts import options_of_reasons
+        from forensics.report.decision_words import options_of_reasons
         from forensics.report.subject import EXPLAINED, document, gather
 
         start, end = (None if time is None else instant(time) for time in (since, until))
@@ -919,7 +919,7 @@ class Lake:
         from forensics.reconstruct.explained import explained
         from forensics.records.looker import looking
         from forensics.report.adverse_action import document, one_of
-        from forensics.report.decision_parts import options_of_reasons
+        from forensics.report.decision_words import options_of_reasons
 
         wanted = self._reasons(templates, reference, tuple(adverse))
         if not (wanted.adverse or wanted.templates.adverse):

@@ -75,6 +75,8 @@ def check(root: Path, runs: Iterable[Run]) -> None:
     for run in runs:
         low, high, entries = run.high, run.low, 0
         for batch in batches_checked(root / "index" / run.name, ["key", "file", "row"]):
+            if batch.schema.names != ["key", "file", "row"]:
+                raise IntegrityError(f"Index run {run.name} has other columns than were written.")
             bounds = pc.min_max(batch["key"]).as_py()
             low, high = min(low, bounds["min"]), max(high, bounds["max"])
             entries += batch.num_rows

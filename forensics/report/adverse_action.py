@@ -12,7 +12,7 @@ from datetime import datetime
 from forensics.errors import ReplayError, UsageError
 from forensics.explain.explanation import Explanation
 from forensics.explain.reasons import Reasons
-from forensics.report.decision_parts import explained, moment, plain
+from forensics.report.decision_words import explained, moment, plain
 from forensics.report.document import Document, FillIn, Item, Note, Reference, Section, Statement
 
 #: 12 CFR 1002.9(b)(1).

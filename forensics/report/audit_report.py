@@ -13,7 +13,7 @@ from forensics.replay.bulk.common import share_words
 from forensics.report import charts
 from forensics.report.audit import MEANINGS
 from forensics.report.blocks import Chart
-from forensics.report.decision_parts import moment
+from forensics.report.decision_words import moment
 from forensics.report.document import Document, Item, Note, Reference, Row, Rows, Section, Statement
 
 _COVERAGE = {

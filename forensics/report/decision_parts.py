@@ -1,108 +1,40 @@
 """What is said of one decision in documents, in words that need no training.
 
-Each function gives statements about one side of a reconstruction; ``forensics report subject`` and
-``forensics report decision`` put them together.
+Each function gives statements about one side of a reconstruction, as
+:mod:`forensics.report.decision_evidence` does of how sure they are; ``forensics report subject``
+and ``forensics report decision`` put them together.
 """
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from math import fsum
-from os import PathLike
-from typing import Any
 
-from forensics.incident.questions import Question
 from forensics.reconstruct.contract import to_dict
-from forensics.reconstruct.reconstruction import Evidence, Feature, Reconstruction
+from forensics.reconstruct.reconstruction import Feature, Reconstruction
 from forensics.report import character_charts, charts
 from forensics.report.blocks import Chart
-from forensics.report.document import Item, Note, Reference, Row, Rows, Statement, joined
+from forensics.report.decision_words import (
+    gone,
+    missing,
+    moment,
+    plain,
+    said_value,
+    share,
+)
+from forensics.report.document import Item, Reference, Row, Rows, Statement, joined
 from forensics.report.words import age_words, number_words, short_digest, value_words
 
 #: So many pieces of information are named as the main ones.
 _MAIN = 5
-_VERDICTS = {
-    "bit_exact": "The recorded programs were run again now on the recorded data, and gave exactly "
-    "the same result, to the last digit.",
-    "within_ulp": "The recorded programs were run again now on the recorded data, and gave the "
-    "same result but for a rounding in the last digit.",
-    "same_outcome": "The recorded programs were run again now on the recorded data, and gave the "
-    "same outcome with another score.",
-    "diverged": "The recorded programs were run again now on the recorded data, and did not give "
-    "the recorded result.",
-    "not_replayable": "The decision cannot be run again.",
+_SEARCHED = {
+    "optimal": "No smaller change, of what can change, gives another outcome; that is proven.",
+    "gap": "A smaller change may exist; not all were tried.",
+    "none_exists": "No change, of what can change, gives another outcome; that is proven.",
+    "none_found": "No change was found that gives another outcome; one may exist.",
 }
-_CLASSES = {
-    "C0": "The evidence is enough to run this decision again.",
-    "C1": "The evidence is enough to run this decision again, and to say what a stricter rule "
-    "would have decided.",
-    "C2": "The evidence is enough to run this decision again, and to say what a stricter or a "
-    "looser rule would have decided.",
-    "none": "The evidence is not enough to run this decision again.",
-}
-_AGREES = ("bit_exact", "within_ulp")
-
-
-def reference(found: Reconstruction, *, counterfactuals: int = 1) -> Reference:
-    """The source of all that is said of a decision: the command that prints its reconstruction."""
-    arguments: dict[str, Any] = {"id": found.decision.decision_id}
-    if counterfactuals != 1:
-        arguments["counterfactuals"] = counterfactuals
-    leaf = found.integrity.leaf
-    return Reference(
-        Question("trace", arguments).line(as_json=True),
-        decision_id=found.decision.decision_id,
-        leaf=leaf.hex() if leaf is not None else None,
-    )
-
-
-def options_of_reasons(
-    templates: str | PathLike[str] | None, reference: str | None, adverse: Sequence[str]
-) -> tuple[str, ...]:
-    """The options of ``forensics explain`` that say how principal reasons are found."""
-    words: list[str] = []
-    for name, value in (("--templates", templates), ("--reference", reference)):
-        words += [name, str(value)] if value is not None else []
-    return (*words, *(word for one in adverse for word in ("--adverse", one)))
-
-
-def explained(decision_id: str, options: Sequence[str], leaf: str | None = None) -> Reference:
-    """The source of principal reasons: the command that prints them."""
-    named = ["--", decision_id] if decision_id.startswith("-") else [decision_id]
-    words = ["forensics", "explain", "--reasons", *options, "--json", *named]
-    return Reference(shlex.join(words), None, decision_id, leaf)
-
-
-def moment(time: datetime) -> str:
-    """``21 October 2026 at 02:41:07 UTC``."""
-    return f"{time.day} {time:%B %Y} at {time:%H:%M:%S} UTC"
-
-
-def plain(name: str) -> str:
-    """A name of the system's as people would read it."""
-    return name.replace("_", " ")
-
-
-def _share(part: float) -> str:
-    """``40 %``."""
-    return f"{part:.0%}".replace("%", " %")
-
-
-def _value(value: Any) -> str:
-    """A recorded value as people say it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "no value" if value is None else value_words(value)
-
-
-def title(found: Reconstruction) -> str:
-    """What a decision was and when."""
-    decision = found.decision
-    when = decision.occurred_at
-    return f"{plain(decision.decision_point)}: {decision.outcome}, {when.day} {when:%B %Y}"
 
 
 def decided(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
@@ -165,7 +97,7 @@ def decided_by(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
             value=model.get("digest") or model.get("version"),
         )
     else:
-        yield _missing("model", "No model is named.", ref.at("/model"), "the record names none")
+        yield missing("model", "No model is named.", ref.at("/model"), "the record names none")
     if decision.score is not None:
         against = ""
         if decision.threshold is not None:
@@ -179,7 +111,7 @@ def decided_by(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
             value=decision.score,
         )
     else:
-        yield _gone(found, "score", "The score is not known.", ref.at("/decision/score"))
+        yield gone(found, "score", "The score is not known.", ref.at("/decision/score"))
     if config:
         named = str(config.get("revision") or config.get("name") or "unnamed")
         digest = f" (file {short_digest(config['digest'])})" if config.get("digest") else ""
@@ -191,7 +123,7 @@ def decided_by(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
             value=config.get("digest") or config.get("revision"),
         )
     else:
-        yield _missing(
+        yield missing(
             "config", "No configuration is named.", ref.at("/config"), "the record names none"
         )
     rule = found.replay.replayed.get("rule") if found.replay is not None else None
@@ -232,7 +164,7 @@ def passed_on(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
             value=consumer.get("name"),
         )
     else:
-        yield _gone(
+        yield gone(
             found, "recipient", "Who received the outcome is not known.",
             ref.at("/decision/consumer"), "consumer",
         )  # fmt: skip
@@ -240,7 +172,7 @@ def passed_on(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
         value = found.decision.subject.get(key)
         where = ref.of(f"subject.{key}")
         if value is None:
-            yield _gone(
+            yield gone(
                 found, key, f"The {words} of using the data is not known.", where, f"subject.{key}"
             )
         else:
@@ -262,7 +194,7 @@ def data(found: Reconstruction, ref: Reference, *, full: bool = False) -> Iterat
         full: also how old each was, the job that wrote it, and what was usual.
     """
     if not found.features:
-        yield _gone(found, "data", "What data was used is not known.", ref.at("/features"),
+        yield gone(found, "data", "What data was used is not known.", ref.at("/features"),
                     "features")  # fmt: skip
         return
     places = Counter(
@@ -284,7 +216,7 @@ def data(found: Reconstruction, ref: Reference, *, full: bool = False) -> Iterat
         where = ref.at(f"/features/{number}")
         cells = [
             feature.name if full else plain(feature.name),
-            _value(feature.value) if feature.evidence == "recorded" else "–",
+            said_value(feature.value) if feature.evidence == "recorded" else "–",
             (feature.source if full else _place(feature)) or "not recorded",
             _true_at(feature),
         ]
@@ -327,7 +259,7 @@ def drove(found: Reconstruction, ref: Reference, *, main: int = _MAIN) -> Iterat
     """What moved the score, in words, largest first."""
     why = found.attribution
     if why is None or not why.values:
-        yield _gone(
+        yield gone(
             found, "main_elements", "What counted most cannot be said.", ref.at("/attributions"),
             reason=found.attribution_reason or "nothing was attributed",
         )  # fmt: skip
@@ -337,13 +269,13 @@ def drove(found: Reconstruction, ref: Reference, *, main: int = _MAIN) -> Iterat
     for number, (name, value) in enumerate(list(why.values.items())[:main]):
         if not value:
             break
-        shown = f" ({_value(values[name])})" if name in values else ""
+        shown = f" ({said_value(values[name])})" if name in values else ""
         side = "upwards" if value > 0 else "downwards"
         place = ("counted most", "came next", "came third")[number] if number < 3 else "followed"
         yield Statement(
             "main_element",
             f"{plain(name)}{shown} {place}: it moved the score {side}, and is "
-            f"{_share(abs(value) / whole)} of all that moved it.",
+            f"{share(abs(value) / whole)} of all that moved it.",
             why.evidence,
             ref.at(f"/attributions/values/{number}"),
             value={"feature": name, "contribution": value, "unit": why.unit},
@@ -353,7 +285,7 @@ def drove(found: Reconstruction, ref: Reference, *, main: int = _MAIN) -> Iterat
         yield Statement(
             "main_element",
             f"The other {len(rest)} pieces of information together are "
-            f"{_share(fsum(map(abs, rest)) / whole)} of all that moved it.",
+            f"{share(fsum(map(abs, rest)) / whole)} of all that moved it.",
             why.evidence,
             ref.at("/attributions/values"),
         )
@@ -371,7 +303,7 @@ def chart(found: Reconstruction) -> Iterator[Chart]:
 def would_have_changed(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
     """Which other data would have given another outcome, each of it replayed."""
     if not found.counterfactuals and found.search is None:
-        yield _gone(
+        yield gone(
             found, "counterfactual", "What would have changed the outcome cannot be said.",
             ref.at("/counterfactual_search"),
             reason=found.search_reason or "it was not looked for",
@@ -390,7 +322,7 @@ def would_have_changed(found: Reconstruction, ref: Reference) -> Iterator[Statem
     if found.search is not None:
         yield Statement(
             "counterfactual_search",
-            f"How thoroughly that was looked for: {found.search.statement}.",
+            _SEARCHED[found.search.status],
             "recomputed",
             ref.at("/counterfactual_search"),
             value=found.search.status,
@@ -402,172 +334,3 @@ def given_reasons(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
     for number, text in enumerate(found.decision.explanation.get("reasons") or ()):
         where = ref.of(f"explanation.reasons[{number}]")
         yield Statement("given_reason", f"Reason given at the time: {text}", "recorded", where)
-
-
-def reliability(
-    found: Reconstruction, ref: Reference, *, full: bool = False
-) -> Iterator[Statement]:
-    """How complete the evidence is, what is missing, whether replay agrees, and what is odd."""
-    yield from _findings(found, ref, {"error": "Something went wrong"})
-    replay = found.replay
-    if replay is not None:
-        evidence: Evidence = "missing" if replay.verdict == "not_replayable" else "recomputed"
-        reason = f"it lacks {joined(replay.missing)}" if replay.missing else None
-        yield Statement(
-            "replay", _VERDICTS[replay.verdict], evidence, ref.at("/replay"), reason,
-            value=replay.verdict,
-        )  # fmt: skip
-    class_ = found.completeness.class_
-    named = f" (class {class_})" if class_ != "none" else ""
-    yield Statement(
-        "completeness", f"{_CLASSES[class_][:-1]}{named}.", "inferred", ref.at("/completeness"),
-        value=class_,
-    )  # fmt: skip
-    for number, (name, why) in enumerate(found.completeness.missing):
-        yield Statement(
-            "missing", f"Not in the evidence: {name}; so {why}.", "missing",
-            ref.at(f"/completeness/missing/{number}"), "it was not recorded", value=name,
-        )  # fmt: skip
-    for path, rule in _withheld(found):
-        yield Statement(
-            "withheld", f"Withheld here: {path}.", "redacted", ref, rule, value=path
-        )  # fmt: skip
-    yield _proof(found, ref)
-    yield from _findings(found, ref, _LEADS if full else {"warning": "Odd"})
-
-
-#: What a finding is led in by; errors come before all else.
-_LEADS = {"warning": "Odd", "info": "To know", "not_checkable": "Could not be checked"}
-
-
-def _findings(
-    found: Reconstruction, ref: Reference, leads: Mapping[str, str]
-) -> Iterator[Statement]:
-    """What was found odd, of those severities that have a lead."""
-    for number, finding in enumerate(found.findings):
-        lead = leads.get(finding.severity)
-        if lead is not None and finding.kind != "erased":
-            yield Statement(
-                "finding",
-                f"{lead}: {finding.statement}.",
-                finding.evidence,
-                ref.at(f"/findings/{number}"),
-                "there is nothing to check it with" if finding.evidence == "missing" else None,
-                value=finding.kind,
-                strong=finding.severity == "error",
-            )
-
-
-def _proof(found: Reconstruction, ref: Reference) -> Statement:
-    integrity = found.integrity
-    said = {
-        True: "The record is unaltered: its bytes are the ones that were sealed.",
-        False: "The record is NOT what was sealed.",
-        None: "Whether the record is unaltered cannot be shown.",
-    }[integrity.verified]
-    return Statement(
-        "integrity", said, "missing" if integrity.verified is None else "recomputed",
-        ref.at("/integrity"), integrity.reason, value=integrity.verified,
-    )  # fmt: skip
-
-
-def erasure(found: Reconstruction) -> str | None:
-    """What is known of its erasure; None where it was not erased."""
-    return next((one.statement for one in found.findings if one.kind == "erased"), None)
-
-
-def retention(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
-    """Whether the record is kept or was erased."""
-    for number, finding in enumerate(found.findings):
-        if finding.kind == "erased":
-            yield Statement(
-                "erasure",
-                f"What the record said was erased: {finding.statement}.",
-                finding.evidence,
-                ref.at(f"/findings/{number}"),
-                "no such erasure is recorded" if finding.evidence == "missing" else None,
-            )
-            return
-    yield Statement(
-        "erasure", "The record is kept; it was not erased.", "inferred", ref.at("/findings")
-    )
-
-
-def gaps(found: Reconstruction) -> Iterator[str]:
-    """Why what is said of a decision is not the whole of it, in words after its name."""
-    if erasure(found) is not None:
-        return  # what is gone by order is no gap of the evidence
-    if found.integrity.verified is False:
-        yield "its record is not what was sealed"
-    if found.replay is not None and found.replay.verdict not in _AGREES:
-        yield f"replay: {found.replay.verdict.replace('_', ' ')}"
-    elif found.completeness.class_ == "none":
-        yield "the evidence is not enough to run it again"
-
-
-def _withheld(found: Reconstruction) -> Iterator[tuple[str, str]]:
-    redacted: Mapping[str, str] = found.decision.sealed.get("redacted") or {}
-    for path, rule in redacted.items():
-        yield ("all that it said" if path == "*" else path), rule
-
-
-def _rule(found: Reconstruction, path: str) -> str | None:
-    """The rule by which a field of the record is withheld; None where it is not."""
-    from forensics.reconstruct.redacted import redaction
-
-    return redaction(found.decision, path)
-
-
-def _gone(
-    found: Reconstruction,
-    about: str,
-    text: str,
-    ref: Reference,
-    path: str | None = None,
-    reason: str = "the record does not say it",
-) -> Statement:
-    """What is not there: withheld by a rule, or missing for a reason."""
-    rule = _rule(found, path or about)
-    return Statement(about, text, "redacted" if rule else "missing", ref, rule or reason)
-
-
-def _missing(about: str, text: str, ref: Reference, reason: str) -> Statement:
-    return Statement(about, text, "missing", ref, reason)
-
-
-def full_steps(found: Reconstruction, ref: Reference) -> Iterator[Item]:
-    """The steps, with what they were given and answered."""
-    rows = []
-    for number, step in enumerate(to_dict(found)["steps"]):
-        took = step["duration_ms"]
-        told = value_words(step["outputs"]) if step["outputs"] is not None else "not recorded"
-        cells = (
-            f"{step['id'] or ''} {step['kind'] or ''}".strip() or "–",
-            " ".join(str(step[key]) for key in ("component", "version") if step[key]) or "–",
-            f"{number_words(took, 3)} ms" if took is not None else "–",
-            f"{step['status'] or ''} {step['error'] or ''} {told}".strip(),
-        )
-        rows.append(Row(cells, "recorded", ref.at(f"/steps/{number}")))
-    if rows:
-        yield Rows("steps", ("step", "what ran", "took", "answered"), tuple(rows))
-    else:
-        yield _gone(found, "steps", "No steps are known.", ref.at("/steps"))
-
-
-def full_changes(found: Reconstruction, ref: Reference, most: int = 20) -> Iterator[Item]:
-    """What had changed before the decision, newest first."""
-    rows = tuple(
-        Row(
-            (f"{change.occurred_at:%Y-%m-%d %H:%M:%S}", change.kind, change.statement),
-            change.evidence,
-            ref.at(f"/changes/{number}"),
-        )
-        for number, change in enumerate(found.changes[:most])
-    )
-    if rows:
-        yield Rows("changes", ("when", "kind", "what"), rows)
-        if len(found.changes) > most:
-            yield Note(f"And {len(found.changes) - most:,} before these.")
-    else:
-        yield _missing("changes", "No change before it is known.", ref.at("/changes"),
-                       "the lake holds none that concerns it")  # fmt: skip

@@ -25,7 +25,9 @@ from forensics.reconstruct.audit import window_of
 from forensics.reconstruct.reconstruction import Reconstruction
 from forensics.reconstruct.trace import trace
 from forensics.records.jsontext import time_text
+from forensics.report import decision_evidence as evidence
 from forensics.report import decision_parts as parts
+from forensics.report import decision_words as words
 from forensics.report.document import (
     Document,
     FillIn,
@@ -41,6 +43,7 @@ from forensics.report.document import (
 
 if TYPE_CHECKING:
     from forensics.explain.explanation import Explanation, Options
+    from forensics.explain.reasons import Reason
     from forensics.reconstruct.audit import Audit
     from forensics.replay.client import Workers
 
@@ -179,9 +182,9 @@ def document(found: Found, audit: Audit | None, now: datetime) -> Document:
         now: when it is made.
     """
     gaps = [
-        f"{parts.title(one)} ({one.decision.decision_id}): {why}"
+        f"{words.title(one)} ({one.decision.decision_id}): {why}"
         for one in found.decisions
-        for why in parts.gaps(one)
+        for why in evidence.gaps(one)
     ]
     if audit is not None and audit.coverage == "contradicted":
         gaps.append("decisions are missing from the lake in this window")
@@ -207,7 +210,7 @@ def document(found: Found, audit: Audit | None, now: datetime) -> Document:
     return Document(
         kind="subject",
         title=f"Automated decisions about {found.subject}",
-        facts=(("person", found.subject), ("window", window), ("made", parts.moment(now))),
+        facts=(("person", found.subject), ("window", window), ("made", words.moment(now))),
         verdict=verdict,
         note=note,
         sections=tuple(sections),
@@ -223,7 +226,7 @@ def document(found: Found, audit: Audit | None, now: datetime) -> Document:
                 dict.fromkeys(one.decision.decision_id for one in found.decisions)
             ),
             "explained": found.explained,
-            "erased": sum(parts.erasure(one) is not None for one in found.decisions),
+            "erased": sum(evidence.erasure(one) is not None for one in found.decisions),
             "coverage": None if audit is None else audit.coverage,
         },
     )
@@ -243,7 +246,7 @@ def _coverage(found: Found, audit: Audit | None) -> Iterator[Item]:
         value=len(found.decisions),
     )
     yield _completeness(found, audit)
-    erased = [one for one in found.decisions if parts.erasure(one) is not None]
+    erased = [one for one in found.decisions if evidence.erasure(one) is not None]
     if erased:
         yield Statement(
             "erased",
@@ -284,7 +287,7 @@ def _coverage(found: Found, audit: Audit | None) -> Iterator[Item]:
                 "wrong",
                 f"In decision {number} {several_} went wrong: see “How sure this is” there.",
                 wrong[0].evidence,
-                parts.reference(one).at("/findings"),
+                words.reference(one).at("/findings"),
                 value=[finding.kind for finding in wrong],
                 strong=True,
             )
@@ -312,9 +315,9 @@ def _coverage(found: Found, audit: Audit | None) -> Iterator[Item]:
 
 def _completeness(found: Found, audit: Audit | None) -> Statement:
     """Whether any decision may be missing."""
-    words = ["forensics", "audit", "--since", time_text(found.since), "--until",
+    asked = ["forensics", "audit", "--since", time_text(found.since), "--until",
              time_text(found.until), "--json"]  # fmt: skip
-    ref = Reference(shlex.join(words), "/coverage")
+    ref = Reference(shlex.join(asked), "/coverage")
     if audit is None:
         return Statement(
             "coverage",
@@ -337,14 +340,14 @@ def _completeness(found: Found, audit: Audit | None) -> Statement:
 
 def _decision(one: Reconstruction, number: int, found: Found, *, explained: bool) -> Section:
     """One decision, for the person it is about."""
-    ref = parts.reference(one)
-    head = f"{number}. {parts.title(one)}"
+    ref = words.reference(one)
+    head = f"{number}. {words.title(one)}"
     ids = Note(f"Decision {one.decision.decision_id}, request {one.decision.request_id}.")
-    sure = [*parts.reliability(one, ref), *parts.retention(one, ref)]
+    sure = [*evidence.reliability(one, ref), *evidence.retention(one, ref)]
     sections = [
         Section("What was decided", (*parts.decided(one, ref), *parts.decided_by(one, ref))),
     ]
-    if parts.erasure(one) is None:
+    if evidence.erasure(one) is None:
         sections += [
             Section("What data was used", tuple(parts.data(one, ref))),
             Section("What counted most", tuple(parts.drove(one, ref))),
@@ -366,7 +369,7 @@ def _reasons_of(one: Reconstruction, ref: Reference, found: Found) -> Iterator[I
     answer = found.reasons.get(decision.decision_id)
     if answer is None:
         return
-    source = parts.explained(decision.decision_id, found.options, ref.leaf)
+    source = words.explained(decision.decision_id, found.options, ref.leaf)
     if isinstance(answer, str) or answer.reasons is None:
         why = answer if isinstance(answer, str) else answer.reasons_reason
         yield Statement(
@@ -376,9 +379,16 @@ def _reasons_of(one: Reconstruction, ref: Reference, found: Found) -> Iterator[I
         return
     for number, reason in enumerate(answer.reasons.items):
         yield Statement(
-            "principal_reason", f"Principal reason {number + 1}: {reason.text}", "recomputed",
+            "principal_reason", f"Principal reason {number + 1}: {_words(reason)}", "recomputed",
             source.at(f"/reasons/items/{number}"), value=reason.code,
         )  # fmt: skip
+
+
+def _words(reason: Reason) -> str:
+    """A principal reason in the lender's words; where it has none, in the data's name."""
+    if reason.template or not reason.features:
+        return reason.text
+    return joined([words.valued(name, reason.values.get(name)) for name in reason.features])
 
 
 def _fill_in() -> Iterator[Item]:

@@ -98,6 +98,7 @@ def test_a_persons_report_says_what_it_covers_and_all_of_each_decision(
         "no independent count proves that none is",
         "None of them was erased",
         "In decision 1 something went wrong",
+        "With 0.6217 instead, run again, the outcome is",
         "the outcome of credit line was DECLINE",
         "A computer model took part: pd, version v2",
         "counted most: it moved the score upwards",
@@ -267,7 +268,7 @@ def test_principal_reasons_of_adverse_outcomes_stand_in_a_persons_report(
     ran = run(*asked, "--lake", sample_lake)
     reasons = [one for one in known(ran.json) if one.get("about") == "principal_reason"]
     assert 1 <= len(reasons) <= 4
-    assert reasons[0]["statement"].startswith("Principal reason 1: utilisation_3m")
+    assert reasons[0]["statement"].startswith("Principal reason 1: utilisation 3m (62.17)")
     assert {one["reference"]["decision_id"] for one in reasons} == {"d-897501328cc4f645"}
 
 

@@ -7,17 +7,22 @@ nothing too; but then every answer is the one that it was before.
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forensics.errors import IntegrityError
 from forensics.ingest.run import run as ingest
 from forensics.ingest.sources import open_source
 from forensics.lake import layout
+from forensics.lake.snapshot import take
+from forensics.server import landing, spool
+from forensics.server.spool import Spool
 from forensics.testing import change_record, decision_record, override_record, write_lines
 
 Answers = dict[str, tuple[int, str]]
@@ -117,3 +122,26 @@ def test_a_flipped_bit_is_found_or_changes_no_answer(
                 silent.append(f"{path.parent.parent.name} {flip}: without the catalog")
     assert silent == []
     assert found + refused > 0
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(1_000, marks=pytest.mark.torture)])
+def test_a_bit_flipped_in_the_spool_lets_nothing_of_its_file_in(count: int, tmp_path: Path) -> None:
+    """What was acknowledged is either taken in as it was, or stays there and is named."""
+    layout.create(tmp_path / "lake")
+    writing = Spool(tmp_path / "lake", rows_max=1_000, seconds_max=60)
+    for _ in range(3):
+        writing.append({"records": [json.dumps(decision_record()).encode() for _ in range(5)]})
+    writing.close_due(all_of_them=True)
+    (path,) = spool.closed(tmp_path / "lake")
+    spool.check(path)
+    for flip, _, _ in flips([path], count, "spool"):
+        with pytest.raises(IntegrityError):
+            spool.check(path)
+        assert path.exists(), flip
+    told: list[Mapping[str, Any]] = []
+    for _ in flips([path], 1, "landing"):
+        assert landing.sweep(tmp_path / "lake", told.append) == 1
+    assert (told[0]["event"], path.exists()) == ("failed", True)
+    assert take(tmp_path / "lake").points() == []
+    assert landing.sweep(tmp_path / "lake", told.append) == 0
+    assert (told[1]["landed"], path.exists()) == (15, False)

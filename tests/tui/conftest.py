@@ -67,9 +67,22 @@ class Seat:
         self._drawn.set()
 
     @property
+    def strips(self) -> list[Any]:
+        """The screen's lines as they are drawn, with their styles.
+
+        A prompt draws what is behind it from a context that Textual sets when it draws. Without, it
+        would draw nothing there, and keep that for the next time.
+        """
+        from textual._context import visible_screen_stack
+
+        visible_screen_stack.set(self.app._background_screens)
+        strips: list[Any] = self.app.screen._compositor.render_strips()
+        return strips
+
+    @property
     def lines(self) -> list[str]:
         """The screen's lines as they are drawn."""
-        return [strip.text for strip in self.app.screen._compositor.render_strips()]
+        return [strip.text for strip in self.strips]
 
     @property
     def text(self) -> str:
@@ -97,9 +110,8 @@ class Seat:
         from textual.geometry import Size
 
         size = Size(width, height)
-        if size != self.app.size:  # Textual empties what is behind a prompt where it is the same
-            self.app._driver._size = size
-            self.app.post_message(Resize(size, size))
+        self.app._driver._size = size
+        self.app.post_message(Resize(size, size))
         await self.rest()
 
     async def sizes(self, *more: tuple[int, int]) -> AsyncIterator[tuple[int, int]]:

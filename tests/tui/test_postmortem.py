@@ -159,7 +159,9 @@ def test_what_is_written_is_shown_saved_and_the_rest_stays_to_the_byte(
                 "## Impact\n\n", "## Impact\nTwo runs wrote percents\n", 1
             )
             preview = seat.app.screen._preview
-            await seat.see(lambda _: any("Two runs wrote percents" in line for line in preview.text))
+            await seat.see(
+                lambda _: any("Two runs wrote percents" in line for line in preview.text)
+            )
 
     asyncio.run(session())
 

@@ -54,11 +54,11 @@ class Shot(NamedTuple):
     styles: str
 
 
-def shot(app: Any) -> Shot:
+def shot(seat: Any) -> Shot:
     """The screen as it is."""
-    for field in app.screen.query("Input, TextArea"):
+    for field in seat.app.screen.query("Input, TextArea"):
         field.cursor_blink = False
-    strips = app.screen._compositor.render_strips()
+    strips = seat.strips
     digest = hashlib.sha256()
     for strip in strips:
         cells = ((str(part.style), len(part.text)) for part in strip)
@@ -80,7 +80,7 @@ async def still(seat: Any) -> Shot:
     last = None
     while True:
         await seat.rest()
-        now = shot(seat.app)
+        now = shot(seat)
         if now == last:
             return now
         last = now

@@ -140,7 +140,7 @@ def _check_shape(found: Manifest) -> None:
     said = [*found.made_by.values(), *found.made_for.values()]
     if any(one is not None and not isinstance(one, str) for one in said):
         raise ValueError("made_by")
-    if not isinstance(found.lake, str) or not isinstance(found.made_at, str):
+    if any(type(text) is not str for text in (found.lake, found.made_at)):
         raise ValueError("lake")
     for folder, item in found.records.items():
         texts = (item.table, item.segment, item.leaf, item.id)
