@@ -18,7 +18,7 @@ from forensics.lake import looks
 from forensics.lake.artifacts import PREFIX, ArtifactStore
 from forensics.lake.protect import ERASED
 from forensics.lake.read import Kept
-from forensics.lake.snapshot import Snapshot
+from forensics.lake.snapshot import Location, Snapshot
 from forensics.lake.verify import bundle_layout as at
 from forensics.lake.verify import bundle_zip
 from forensics.lake.verify.bundle_check import texts_of
@@ -117,6 +117,7 @@ class _Bundle:
         self._prover = Prover(self.snapshot)
         self._store = ArtifactStore(self.snapshot.root)
         self._taken: dict[str, Artifact] = {}
+        self._folders: dict[Location, str] = {}
         self._artifact_bytes = 0
         of = self._prover.checkpoint
         self.manifest = Manifest(
@@ -172,6 +173,8 @@ class _Bundle:
         self, kept: Kept, name: str, decision: Decision | None, of: Decision | None = None
     ) -> str | None:
         """Add a record with its proof; its folder, or None where it is not sealed."""
+        if kept.location in self._folders:
+            return self._folders[kept.location]
         table = kept.location.table
         what = f"the received bytes of {name} ({table})"
         owner = (decision or of).decision_id if decision or of else ""  # type: ignore[union-attr]
@@ -190,6 +193,7 @@ class _Bundle:
         if item.folder in self.manifest.records:
             return item.folder
         self.manifest.records[item.folder] = item
+        self._folders[kept.location] = item.folder
         self._files |= self._prover.record_files(item.folder, leaf)
         if unreadable.startswith(ERASED):
             gone = redacted.erasure(self.snapshot, decision) if decision is not None else None

@@ -428,7 +428,7 @@ def test_keys_lead_to_the_decisions_and_the_state_at_the_cursor(
                 from_micros(screen.period.until_us),
                 bins=1,
             ).whole.decisions
-            await seat.see(f" of {rows:,} ")
+            await seat.see(f" of {rows:,}")
             await seat.press("escape")
             await seat.see("not checked yet")
             await seat.press("s")

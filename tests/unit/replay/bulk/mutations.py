@@ -24,7 +24,7 @@ def _set(*path: str, to: Any) -> Change:
             place = place.setdefault(name, {})
             if not isinstance(place, dict):
                 return
-        place[path[-1]] = to
+        place[path[-1]] = copy.deepcopy(to)  # which later changes may change
 
     return change
 
