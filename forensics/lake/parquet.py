@@ -142,7 +142,7 @@ def said(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise IntegrityError(
             f"{path.name} cannot be read as it was written.",
             str(error).splitlines()[0],
