@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forensics.errors import IntegrityError
-from forensics.lake import derived, index, seal, sql, tables, writer
+from forensics.lake import derived, index, seal, sql, summed, tables, writer
 from forensics.lake.catalog import Catalog, DataFile
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import ROW_GROUP_ROWS, conform, read_checked, write_batches
@@ -93,11 +93,14 @@ def compact(
 
 
 def _mend_index(root: Path) -> bool:
-    """Make the index and the summaries again where an index run is damaged."""
+    """Make the index and the summaries again where a file of them is damaged."""
     with exclusive(root / ".lock"):
         snapshot = take(root)
         try:
             index.check(root, snapshot.known.runs)
+            summed.paths(
+                root / "index", (*snapshot.known.profiles, *snapshot.known.usages), "compact"
+            )
         except IntegrityError:
             bare = replace(snapshot, known=Catalog(), unindexed=snapshot.live)
             writer.publish(root, writer.refreshed(root, bare))

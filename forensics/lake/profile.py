@@ -8,16 +8,15 @@ counts: good for "100 times its usual scale", not for a drift test.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forensics.lake import sql
+from forensics.lake import sql, summed
 from forensics.lake.files import sync
-from forensics.lake.parquet import read_checked, write_table
+from forensics.lake.parquet import read_checked
 
 _SAMPLE_ROWS = 4_096
 _FILES_MAX = 16
@@ -62,9 +61,7 @@ def write(folder: Path, table: str, records: pa.Table) -> str | None:
                 rows.append({"point": point, "feature": field.name, "day": run, **_summary(values)})
     if not rows:
         return None
-    name = f"profile-{uuid.uuid4().hex}.parquet"
-    write_table(pa.Table.from_pylist(rows, _SCHEMA), folder / name)
-    return name
+    return summed.write(folder, "profile", pa.Table.from_pylist(rows, _SCHEMA))
 
 
 def without(folder: Path, names: tuple[str, ...], point: str, days: Collection[int]) -> str:
@@ -75,9 +72,7 @@ def without(folder: Path, names: tuple[str, ...], point: str, days: Collection[i
         pc.equal(rows["point"], point),
         pc.is_in(rows["day"], value_set=pa.array(sorted(days), pa.int32())),
     )
-    name = f"profile-{uuid.uuid4().hex}.parquet"
-    write_table(rows.filter(pc.invert(theirs)), folder / name)
-    return name
+    return summed.write(folder, "profile", rows.filter(pc.invert(theirs)))
 
 
 def merged(folder: Path, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -87,8 +82,7 @@ def merged(folder: Path, names: tuple[str, ...]) -> tuple[str, ...]:
     merge = sql.query("profile_merge", files=sql.literal([str(folder / name) for name in names]))
     ordered = f"FROM ({merge}) ORDER BY point, feature, day"
     table = sql.connect([folder]).sql(ordered).to_arrow_table().cast(_SCHEMA)
-    name = f"profile-{uuid.uuid4().hex}.parquet"
-    write_table(table, folder / name)
+    name = summed.write(folder, "profile", table)
     sync(folder)
     return (name,)
 

@@ -6,11 +6,11 @@ trace and must not load what writes Parquet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
-from forensics.lake import sql
+from forensics.lake import sql, summed
 from forensics.lake.snapshot import Snapshot, index_advice
 
 
@@ -37,7 +37,7 @@ def usual(snapshot: Snapshot, point: str, first_day: int, last_day: int) -> dict
         first_day: days since 1970, included.
         last_day: days since 1970, included.
     """
-    paths = [str(snapshot.root / "index" / name) for name in snapshot.known.profiles]
+    paths = _paths(snapshot, snapshot.known.profiles)
     if not paths:
         return {}
     merged = sql.query("profile_merge", files=sql.literal(paths))
@@ -48,6 +48,10 @@ def usual(snapshot: Snapshot, point: str, first_day: int, last_day: int) -> dict
             f"AND day BETWEEN {first_day} AND {last_day} GROUP BY feature"
         ).fetchall()
     return {row[0]: Usual(*row[1:]) for row in rows}
+
+
+def _paths(snapshot: Snapshot, names: Iterable[str]) -> list[str]:
+    return summed.paths(snapshot.root / "index", names, index_advice(snapshot.root))
 
 
 class Usage(NamedTuple):
@@ -138,7 +142,7 @@ def _usages(snapshot: Snapshot, lacked: bool) -> str:
     Files that no summary covers yet, as a dead process or another program leaves them, are counted
     on the spot; not the features in them, which would mean reading all of them.
     """
-    paths = [str(snapshot.root / "index" / name) for name in snapshot.known.usages]
+    paths = _paths(snapshot, snapshot.known.usages)
     parts = [rows(paths, lacked)] if paths else []
     bare: dict[str, list[str]] = {}
     for location in snapshot.unindexed:

@@ -9,16 +9,14 @@ to read: they are read from the decisions around the time in question.
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forensics.lake import sql
+from forensics.lake import sql, summed
 from forensics.lake.files import sync
-from forensics.lake.parquet import write_table
 from forensics.lake.summaries import USED, counting, rows
 from forensics.lake.tables import features_of
 
@@ -65,8 +63,7 @@ def merged(folder: Path, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _write(folder: Path, connection: sql.Connection, query: str) -> str:
-    name = f"usage-{uuid.uuid4().hex}.parquet"
-    write_table(connection.sql(query).to_arrow_table().cast(_SCHEMA), folder / name)
+    name = summed.write(folder, "usage", connection.sql(query).to_arrow_table().cast(_SCHEMA))
     sync(folder)
     return name
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from forensics.lake import sql
+from forensics.lake import sql, summed
 from forensics.lake.snapshot import Snapshot, index_advice
 from forensics.lake.summaries import Usual
 
@@ -185,7 +185,8 @@ def usual_by_day(
     snapshot: Snapshot, point: str, first_day: int, last_day: int
 ) -> dict[int, dict[str, Usual]]:
     """What was usual before each of some days; see :func:`forensics.lake.summaries.usual`."""
-    paths = [str(snapshot.root / "index" / name) for name in snapshot.known.profiles]
+    folder, advice = snapshot.root / "index", index_advice(snapshot.root)
+    paths = summed.paths(folder, snapshot.known.profiles, advice)
     if not paths:
         return {}
     merged = sql.query("profile_merge", files=sql.literal(paths))

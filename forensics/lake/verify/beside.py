@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from forensics.errors import ForensicsError
-from forensics.lake import index, keys, sql
+from forensics.errors import ForensicsError, IntegrityError
+from forensics.lake import index, keys, sql, summed
 from forensics.lake.catalog import Table
 from forensics.lake.snapshot import Snapshot
 from forensics.lake.verify.defects import Defect, Findings, named
@@ -110,6 +110,16 @@ def catalog(snapshot: Snapshot, true: Mapping[str, Table], findings: Findings) -
         what = f"The catalog shows {name} otherwise than its Delta log does"
         more = f"; it hides {named(hidden)}" if hidden else ""
         findings.add(Defect("derived", f"{what}{more}.", table=name, file="index/catalog.json"))
+
+
+def summaries(snapshot: Snapshot, findings: Findings) -> None:
+    """Whether the daily and hourly summaries are what was written."""
+    names = (*snapshot.known.profiles, *snapshot.known.usages)
+    for name in names:
+        try:
+            summed.paths(snapshot.root / "index", [name], "")
+        except IntegrityError as error:
+            findings.add(Defect("derived", _line(error), file=f"index/{name}"))
 
 
 def look_up(root: Path, snapshot: Snapshot, findings: Findings) -> None:

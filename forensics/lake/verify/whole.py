@@ -163,6 +163,7 @@ def verify(
         if snapshot is not None:
             beside.catalog(snapshot, tables_, result.findings)
             beside.look_up(root, snapshot, result.findings)
+            beside.summaries(snapshot, result.findings)
         result.artifacts = beside.artifacts(root, result.findings)
         result.quarantined = beside.quarantine(root, result.findings)
     if (why := seal.unsealed_reason(root)) is not None:
