@@ -20,7 +20,15 @@ from forensics.ingest.arrow_columns import (
     json_texts,
     simplified,
 )
-from forensics.ingest.assemble import KEPT_TYPES, KINDS, bad_point, is_point, unknown_kind
+from forensics.ingest.assemble import (
+    KEPT_TYPES,
+    KINDS,
+    OWN,
+    bad_point,
+    is_point,
+    not_yours,
+    unknown_kind,
+)
 from forensics.ingest.columns import Gathered
 from forensics.ingest.decode import RECORD_BYTES_MAX, too_long
 from forensics.ingest.interface import Options, Parsed, Reject
@@ -60,8 +68,9 @@ def take_in(
     rows = pa.array(range(first, first + records.num_rows), pa.int64())
     for kind, point, mask in _groups(records):
         group, lines, raw = records.filter(mask), rows.filter(mask), raws.filter(mask)
-        if kind not in KINDS or (kind == "decision" and not is_point(point)):
+        if kind not in KINDS or kind in OWN or (kind == "decision" and not is_point(point)):
             reason = unknown_kind(kind) if kind not in KINDS else bad_point(point)
+            reason = not_yours(kind) if kind in OWN else reason
             _reject(parsed, range(group.num_rows), lines, raw, [reason] * group.num_rows)
             continue
         table = table_of(kind, point or "")

@@ -28,6 +28,9 @@ KINDS = (
     "decision", "change", "override", "outcome", "declaration", "access", "hold", "erasure",
 )  # fmt: skip
 
+#: Kinds that this program alone writes: who may log could otherwise release a hold or feign a look.
+OWN = frozenset(("access", "hold", "erasure"))
+
 #: Each becomes a column of the decision point for good; one record must not make thousands.
 FEATURES_MAX = 4_096
 
@@ -54,6 +57,7 @@ def assemble(
     options: Options,
     *,
     events_only: bool = False,
+    own: bool = False,
 ) -> Parsed:
     """Tables by lake table name, and the records that fit none.
 
@@ -63,6 +67,7 @@ def assemble(
         known: feature types by name, by decision table.
         options: how fields are named in the source; OpenLineage events have names of their own.
         events_only: take every record for an OpenLineage event.
+        own: whether this program wrote the records.
     """
     parsed = Parsed()
     parsed.unmatched = {
@@ -86,6 +91,9 @@ def assemble(
         kind = record.get("record") or kind_of(record)
         if kind not in KINDS:
             parsed.rejects.append(Reject(line, unknown_kind(kind), raw))
+            continue
+        if kind in OWN and not own:
+            parsed.rejects.append(Reject(line, not_yours(str(kind)), raw))
             continue
         point = record.get("decision_point") if kind == "decision" else ""
         if kind == "decision" and not is_point(point):
@@ -167,7 +175,7 @@ def _table(
     unknown = given.keys() - {*schema.names, "features", "record", "schema"}
     if unknown:
         for row, record in enumerate(records):
-            for field_name in unknown & record.keys():
+            for field_name in (name for name in record if name in unknown):
                 found.extra.setdefault(row, {})[field_name] = record[field_name]
     columns |= _kept(name, options, group, found)
     result = pa.table(columns)
@@ -256,6 +264,12 @@ def bad_point(point: Any) -> str:
 def unknown_kind(kind: Any) -> str:
     """Why ``kind`` is no kind of record."""
     return f"record is {said(kind)}, expected one of {', '.join(KINDS)}"
+
+
+def not_yours(kind: str) -> str:
+    """Why a record of a kind of :data:`OWN` is not taken in."""
+    command = {"access": "a look", "hold": "forensics hold", "erasure": "forensics erase"}[kind]
+    return f"record is {said(kind)}, which only {command} itself writes"
 
 
 def _missing(name: str, record: dict[str, Any]) -> str:

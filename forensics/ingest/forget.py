@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from forensics.errors import LakeError, NotFoundError, UsageError
 from forensics.ingest import quarantine
+from forensics.ingest.json_lines import JsonLines
 from forensics.ingest.looks import land
 from forensics.ingest.run import run
-from forensics.ingest.sources import json_source
 from forensics.lake import erase as erase_
 from forensics.lake.protect import key_store
 from forensics.lake.snapshot import take
@@ -65,6 +65,8 @@ def hold(
     Raises:
         NotFoundError: when there is no such hold on that person.
     """
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise UsageError("That hold would have expired already.", f"It is until {expires_at}.")
     token = key_store(root).token(subject)
     if releases is not None and releases not in _in_force(root, token):
         raise NotFoundError(
@@ -152,7 +154,7 @@ def _write(root: Path, record: dict[str, Any]) -> None:
     record |= {"occurred_at": time_text(now), "actor": current().actor}
     line = dumps({name: value for name, value in record.items() if value is not None})
     stream = cast("io.BufferedReader", io.BufferedReader(io.BytesIO(line.encode() + b"\n")))
-    report = run(root, json_source("order", stream, "jsonl"))
+    report = run(root, JsonLines("order", stream, own=True), workers=0)
     if report.landed_total != 1:
         reasons = ", ".join(report.quarantined) or "it is there already"
         raise LakeError(

@@ -50,9 +50,11 @@ class JsonLines:
         *,
         first_line: int = 1,
         events_only: bool = False,
+        own: bool = False,
     ) -> None:
         self.name = name
         self._events_only = events_only
+        self._own = own
         self.total = total
         self._stream = stream
         self._first_line = first_line
@@ -61,18 +63,19 @@ class JsonLines:
         self._offset = 0
 
     @classmethod
-    def open(cls, path: Path, *, events_only: bool = False) -> JsonLines:
+    def open(cls, path: Path, *, events_only: bool = False, own: bool = False) -> JsonLines:
         """Open a file; its compression is told by its first bytes, not by its name.
 
         Args:
             path: the file.
             events_only: take every record for an OpenLineage event.
+            own: whether this program wrote it: see :data:`forensics.ingest.assemble.OWN`.
 
         Raises:
             UsageError: when it cannot be opened.
         """
         name, stream, total = packed.opened(path)
-        source = cls(name, stream, total, events_only=events_only)
+        source = cls(name, stream, total, events_only=events_only, own=own)
         if path.is_file() and not packed.is_packed(stream):
             source._path = path.resolve()
         return source
@@ -110,7 +113,7 @@ class JsonLines:
         return span
 
     def parser(self) -> JsonLinesParser:
-        return JsonLinesParser(self._events_only)
+        return JsonLinesParser(self._events_only, self._own)
 
     def parse(self, chunk: Chunk, features: dict[str, dict[str, str]], options: Options) -> Parsed:
         return self.parser().parse(chunk, features, options)
@@ -143,13 +146,15 @@ class JsonLinesParser:
 
     #: Take every record for an OpenLineage event.
     events_only: bool = False
+    #: This program wrote them.
+    own: bool = False
 
     def parse(self, chunk: Chunk, features: dict[str, dict[str, str]], options: Options) -> Parsed:
         payload = chunk.payload
         text = payload.read() if isinstance(payload, _Span) else payload
         assert isinstance(text, bytes)
         batches = _numbered(text, chunk.first)
-        return parse(chunk, batches, features, options, events_only=self.events_only)
+        return parse(chunk, batches, features, options, events_only=self.events_only, own=self.own)
 
 
 def parse(
@@ -159,6 +164,7 @@ def parse(
     options: Options,
     *,
     events_only: bool,
+    own: bool = False,
 ) -> Parsed:
     """Tables from the JSON texts of a chunk.
 
@@ -168,12 +174,13 @@ def parse(
         features: feature types by name, by decision table, as the lake has them.
         options: how fields are named.
         events_only: take every record for an OpenLineage event.
+        own: this program wrote them.
     """
     whole = Parsed()
     parts: dict[str, list[pa.Table]] = {}
     for number, batch in enumerate(batches):
         records, rejects = decode_lines(batch)
-        parsed = assemble(chunk.name, records, features, options, events_only=events_only)
+        parsed = assemble(chunk.name, records, features, options, events_only=events_only, own=own)
         whole.rejects += rejects + parsed.rejects
         whole.unmatched = parsed.unmatched & whole.unmatched if number else parsed.unmatched
         for name, table in parsed.tables.items():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from forensics.ingest.json_lines import JsonLines
 from forensics.ingest.run import run
-from forensics.ingest.sources import open_source
 from forensics.lake import looks
 
 
@@ -20,4 +20,4 @@ def land(root: Path) -> int:
     if not looks.waiting(root):
         return 0
     with looks.claimed(root) as files:
-        return sum(run(root, open_source(file, "jsonl")).landed_total for file in files)
+        return sum(run(root, JsonLines.open(file, own=True)).landed_total for file in files)

@@ -88,7 +88,7 @@ def resolve(root: Path, identifiers: Iterable[str]) -> None:
 
 def forget(root: Path, text: str) -> int:
     """Take records out for good in whose bytes ``text`` stands; how many there were."""
-    wanted, gone = text.encode(), 0
+    gone = 0
     for path in sorted((root / "quarantine").glob("*.jsonl")):
         kept: list[bytes] = []
         ids: list[str] = []
@@ -96,7 +96,7 @@ def forget(root: Path, text: str) -> int:
         for line in lines:
             item = json.loads(line)
             told = (base64.b64decode(item["raw"]), item["reason"].encode(), item["source"].encode())
-            if not any(wanted in part for part in told):
+            if not any(mentions(part, text) for part in told):
                 kept.append(line)
                 ids.append(item["id"])
         gone += len(lines) - len(kept)
@@ -105,6 +105,14 @@ def forget(root: Path, text: str) -> int:
                 write_durably(_path(root, ids), b"".join(kept))
             path.unlink()
     return gone
+
+
+def mentions(data: bytes, text: str) -> bool:
+    """Whether ``text`` stands in some bytes, as it is or as JSON may write it."""
+    plain, ascii_ = json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]
+    written = {text, plain, ascii_, ascii_.replace("/", "\\/"), plain.replace("/", "\\/")}
+    lower = data.lower()  # hexadecimal digits may be either
+    return any(one.encode() in data or one.encode().lower() in lower for one in written)
 
 
 def _path(root: Path, ids: Iterable[str]) -> Path:

@@ -18,6 +18,7 @@ from forensics.lake import catalog
 from forensics.lake.parquet import conform
 from forensics.lake.writer import feature_types
 from forensics.records.decision import ABSENT
+from forensics.records.jsontext import loads
 from forensics.records.reading import Options
 from forensics_schemas.arrow import KEPT
 
@@ -60,7 +61,7 @@ def _of_one_reading(table: str, records: pa.Table, options: Options) -> Iterator
     decoded, _ = decode_lines(lines)
     known = {table: feature_types(records)}
     is_lineage = table == catalog.TABLES["lineage"]
-    parsed = assemble("", decoded, known, options, events_only=is_lineage)
+    parsed = assemble("", decoded, known, options, events_only=is_lineage, own=True)
     again = parsed.tables.get(table)
     if again is None:
         yield from ((row, "record") for row in range(records.num_rows))
@@ -107,6 +108,8 @@ def _unequal(path: str, one: pa.Array, two: pa.Array) -> Iterator[tuple[int, str
             )
         return
     for at, (a, b) in enumerate(zip(one.to_pylist(), two.to_pylist(), strict=True)):
+        if path == "extra" and a and b and loads(a) == loads(b):  # in another order
+            continue
         if repr(a) != repr(b):  # by what is written: not-a-number is itself, and -0.0 is not 0.0
             yield at, path
 

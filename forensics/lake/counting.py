@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from forensics.lake import find
+from forensics.lake import find, looks
 from forensics.lake.find import Query
 from forensics.lake.read import from_micros
 from forensics.lake.snapshot import Snapshot
@@ -36,6 +36,7 @@ def tally(snapshot: Snapshot, query: Query) -> Tally:
     Raises:
         UsageError: as :func:`forensics.lake.find.rows`.
     """
+    looks.saw(snapshot.root, (), decision_point=query.decision_point, question=f"count {query!r}")
     statement = find.statement(snapshot, query, micros=True)
     if statement is None:
         return Tally(0, 0, 0, None, None, {})

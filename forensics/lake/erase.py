@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from forensics.errors import LakeError
 from forensics.lake import derived, profile, sql, tables, writer
 from forensics.lake.catalog import Catalog, DataFile
 from forensics.lake.files import exclusive, sync
@@ -29,8 +30,7 @@ from forensics.privacy import cipher
 STAYS: Mapping[str, frozenset[str]] = {
     "decisions": frozenset(
         ("decision_point", "decision_id", "request_id", "occurred_at", "outcome", "recorded_at",
-         "tenant", "environment", "region", "replica", "writer", "subject", "model", "execution",
-         "config")
+         "environment", "writer", "subject", "model", "config")
     ),
     "overrides": frozenset(
         ("override_id", "decision_id", "request_id", "decision_point", "occurred_at", "actor",
@@ -186,6 +186,12 @@ def erase(root: Path, subject: str, erasure_id: str) -> Erased:
     with exclusive(root / ".lock"):
         snapshot = take(root)
         held = theirs(snapshot, subject)
+        if in_force := holds(snapshot, done.token):  # set since it was last looked
+            first = in_force[0]
+            raise LakeError(
+                f"{first['hold_id']} holds that person's records on the order {first['order']}.",
+                "Nothing was erased.",
+            )
         done.keys = store.destroy(done.token, erasure_id)
         touched = [table for table in (*held.decisions, *_BELONGING) if table in snapshot.tables]
         for table in touched:
@@ -197,7 +203,7 @@ def erase(root: Path, subject: str, erasure_id: str) -> Erased:
         for name in set(known.profiles) - set(summed):
             (root / "index" / name).unlink(missing_ok=True)
     for table in touched:
-        tables.vacuum(root, table, grace_hours=0)
+        tables.vacuum(root, table, grace_hours=0, full=False)
     derived.sweep(take(root))
     return done
 

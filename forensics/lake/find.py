@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from forensics.errors import UsageError
 from forensics.lake import looks, sql
 from forensics.lake.expressions import check
-from forensics.lake.protect import columns_seen, subject_is
+from forensics.lake.protect import columns_seen, hidden_features, subject_is
 from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.records.jsontext import loads
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: So many rows are read at a time, and so many of those found are named in the record of a look.
 _BATCH = 1_000
+#: Of more than so many found at once, how many and from when is recorded, not each by its id.
+_NAMED_MAX = 100_000
 #: What every answer has, by name, as an SQL expression over a decision's columns.
 COLUMNS = {
     "request_id": "request_id",
@@ -108,13 +110,15 @@ class _Look:
         """Some more are about to be shown."""
         times = [row["occurred_at"] for row in rows]
         self._times = [min((*self._times, *times)), max((*self._times, *times))]
-        if not self._count:
-            self._say([str(row["decision_id"]) for row in rows], None)
         self._count += len(rows)
+        if self._count <= _NAMED_MAX:
+            self._say([str(row["decision_id"]) for row in rows], None)
+        elif self._count - len(rows) <= _NAMED_MAX:
+            self._say([], None)  # that more are seen is said before they are
 
     def ends(self) -> None:
         """All have been shown."""
-        if self._count > _BATCH:
+        if self._count > _NAMED_MAX:
             self._say([], self._count)
 
     def _say(self, ids: list[str], count: int | None) -> None:
@@ -148,9 +152,8 @@ def table(snapshot: Snapshot, query: Query) -> pa.Table:
     if found.num_rows:
         look = _Look(snapshot, query)
         columns = found.select(["decision_id", "occurred_at"])
-        look.at(columns.slice(0, _BATCH).to_pylist())
-        if found.num_rows > _BATCH:
-            look.at(columns.slice(_BATCH).to_pylist())
+        for first in range(0, found.num_rows, _BATCH):
+            look.at(columns.slice(first, _BATCH).to_pylist())
         look.ends()
     return found
 
@@ -230,6 +233,7 @@ def points_with_names(
         names = {*COLUMNS, *FIELDS, *features, *(f"features.{name}" for name in features)}
         try:
             used = check(where, names, connection=snapshot.connection)
+            _refuse_personal(snapshot, point, used)
         except UsageError as error:
             refused = error
             continue
@@ -242,6 +246,18 @@ def points_with_names(
     if refused is not None and not found:
         raise refused
     return found
+
+
+def _refuse_personal(snapshot: Snapshot, point: str, used: Collection[str]) -> None:
+    """Refuse a condition on what columns do not have: it would find nothing, and not say why."""
+    hidden = {name.casefold() for name in hidden_features(snapshot, point)}
+    named = [name for name in used if name.casefold().removeprefix("features.") in hidden]
+    if named:
+        raise UsageError(
+            f"A condition cannot ask for {named[0]}.",
+            f"It is personal at {point}, and columns do not have what is personal.",
+            "Find by other fields, then trace one by one.",
+        )
 
 
 def _select(

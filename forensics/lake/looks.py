@@ -22,7 +22,7 @@ from typing import Any
 from forensics.errors import LakeError
 from forensics.lake.files import exclusive
 from forensics.records.jsontext import dumps, time_text
-from forensics.records.looker import current
+from forensics.records.looker import Looker, current
 
 if sys.platform != "win32":
     import fcntl
@@ -64,6 +64,7 @@ def saw(
     """
     named = list(dict.fromkeys(decision_ids))
     looker, now = current(), datetime.now(UTC)
+    role = _role(root, looker)
     key = root, looker, tuple(named), decision_point, decisions, question
     if time.monotonic() - _last.get(key, -_SAME_S) < _SAME_S:
         return
@@ -74,7 +75,7 @@ def saw(
         "access_id": f"a-{os.urandom(12).hex()}",
         "occurred_at": time_text(now),
         "actor": looker.actor,
-        "role": looker.role,
+        "role": role,
         "how": looker.how,
         "decision_point": decision_point,
         "decision_ids": named[:_IDS_MAX],
@@ -87,7 +88,7 @@ def saw(
         "reason": looker.reason,
         "host": os.uname().nodename if hasattr(os, "uname") else None,
     }
-    line = dumps({name: value for name, value in look.items() if value is not None})
+    line = dumps({name: _clean(value) for name, value in look.items() if value is not None})
     try:
         _append(root / "spool" / _NAME, line.encode() + b"\n")
     except OSError as error:
@@ -99,6 +100,21 @@ def saw(
                 "Make the lake writable; its lake.toml says that access has to be recorded.",
             ) from error
         unrecorded.append(why)
+
+
+def _role(root: Path, looker: Looker) -> str | None:
+    """The role that somebody looks in: one that the policy gives them, where there is a policy."""
+    if not (root / "privacy.toml").exists():
+        return looker.role
+    from forensics.privacy.policy import policy
+
+    held = policy(root).role_of(looker)
+    return held.name if held is not None else None
+
+
+def _clean(value: Any) -> Any:
+    """Text that can be written down, whatever bytes it was given as."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _digest(question: str) -> str:

@@ -14,11 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from forensics.errors import UsageError
+from forensics.errors import LakeError, UsageError
 from forensics.lake import sql
+from forensics.lake.files import write_durably
 from forensics.lake.layout import identity
 from forensics.privacy import cipher
-from forensics.privacy.keystore import KeyStore, usual_path
+from forensics.privacy.keystore import KeyStore, master_key_command, usual_path
 from forensics.privacy.masking import masked
 from forensics.privacy.policy import NEVER, Policy, policy
 from forensics.records.looker import current
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 
 #: What a reason begins with that ends in the id of an erasure.
 ERASED = "erased: "
-#: What a key is for where a record names no subject: that record alone.
-_ALONE = "decision:"
+#: What a key is for where a record names no subject: that record alone. No id begins so.
+_ALONE = "\0decision:"
+#: Names the key store whose keys the lake's records are encrypted under.
+_MARK = "keystore.id"
 
 
 def key_store(root: Path) -> KeyStore:
@@ -45,9 +48,25 @@ def key_store(root: Path) -> KeyStore:
 
 @lru_cache(maxsize=8)
 def _opened(root: Path, pid: int) -> KeyStore:
-    said = policy(root)
-    path = said.key_store or usual_path(identity(root))
-    return KeyStore(path, said.master_key_command)
+    path = usual_path(identity(root))
+    mark = root / _MARK
+    if mark.exists() and not path.exists():
+        raise LakeError(
+            f"The key store of this lake is not at {path}.",
+            "Its keys were made elsewhere.",
+            "Name its folder: FORENSICS_KEY_STORE",
+        )
+    store = KeyStore(path, master_key_command())
+    said = store.token("\0store")
+    if not mark.exists():
+        write_durably(mark, said.encode() + b"\n")
+    elif mark.read_text(encoding="utf-8").strip() != said:
+        raise LakeError(
+            f"The key store {path} is another one than this lake's.",
+            f"{mark.name} names the one whose keys its records are encrypted under.",
+            "Name its folder: FORENSICS_KEY_STORE",
+        )
+    return store
 
 
 def protected(root: Path, table: str, records: pa.Table) -> pa.Table:
@@ -201,6 +220,21 @@ def _extra(values: Any, hidden: Any) -> Any:
     return pa.array(texts, values.type)
 
 
+def keys_live(root: Path, table: str, name: str) -> bool:
+    """Whether all keys are there that a staged file's records are encrypted under.
+
+    A person may have been erased since it was staged.
+    """
+    if not name or not table.startswith("decisions/") or not (root / "privacy.toml").exists():
+        return True
+    import pyarrow.parquet as pq
+
+    raws = pq.read_table(root / table / name, columns=["raw"])["raw"].to_pylist()
+    ids = {cipher.key_id_of(raw) for raw in raws if raw is not None} - {None}
+    store = key_store(root) if ids else None
+    return all(store.key(key_id) is not None for key_id in ids if store and key_id)
+
+
 def opened(root: Path, raw: bytes) -> tuple[bytes | None, str | None]:
     """Received bytes as they were received, or None and why nobody here can read them.
 
@@ -213,7 +247,10 @@ def opened(root: Path, raw: bytes) -> tuple[bytes | None, str | None]:
     key_id = cipher.key_id_of(raw)
     if key_id is None:
         return raw, None
-    store = key_store(root)
+    try:
+        store = key_store(root)
+    except LakeError as error:
+        return None, f"its key is not here: {error.what}"
     key = store.key(key_id)
     if key is not None:
         return cipher.decrypted(raw, cipher.aead(key)), None
@@ -283,7 +320,7 @@ def require_columns(snapshot: Snapshot, point: str) -> None:
 def subject_is(root: Path, subject: str) -> str:
     """The SQL condition that a decision is about somebody, by id or by token."""
     names = [subject]
-    if (root / "privacy.toml").exists() or usual_path(identity(root)).exists():
+    if (root / _MARK).exists():
         names.append(key_store(root).token(subject))
     return f"subject.id IN ({', '.join(map(sql.literal, names))})"
 
@@ -331,12 +368,16 @@ def shown(
     if "unreadable" in sealed:  # only columns are left, in which nothing is personal
         rule = str(sealed["unreadable"])
         gone = ("*",) if rule.startswith(ERASED) else said.personal
-        return Shown(record, {"redacted": dict.fromkeys(gone, rule), "unmasked": ()})
+        left = masked(Policy(said.personal), current(), point, record).record
+        subject = record.get("subject")
+        if subject:
+            left["subject"] = subject  # a token
+        return Shown(left, {"redacted": dict.fromkeys(gone, rule), "unmasked": ()})
     if said.is_open:
         return None
 
     def token(subject: str) -> str | None:
-        return key_store(root).token(subject)
+        return key_store(root).token(subject) if (root / _MARK).exists() else None
 
     seen = masked(said, current(), point, record, token)
     return Shown(seen.record, {"redacted": seen.redacted, "unmasked": seen.unmasked})

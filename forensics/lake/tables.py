@@ -136,11 +136,14 @@ def live_files(table: DeltaTable, name: str) -> list[DataFile]:
     return sorted(files, key=lambda file: (file.first_us, file.name))
 
 
-def vacuum(root: Path, name: str, *, grace_hours: int) -> list[str]:
-    """Delete files that no live version has needed for ``grace_hours``; their names."""
+def vacuum(root: Path, name: str, *, grace_hours: int, full: bool = True) -> list[str]:
+    """Delete files that no live version has needed for ``grace_hours``; their names.
+
+    Where not ``full``, only those that were live once: others may be about to be committed.
+    """
     table = open_table(root, name)
     return table.vacuum(
-        retention_hours=grace_hours, dry_run=False, enforce_retention_duration=False, full=True
+        retention_hours=grace_hours, dry_run=False, enforce_retention_duration=False, full=full
     )
 
 

@@ -26,7 +26,7 @@ from forensics.lake.catalog import Catalog, DataFile, Run, Table
 from forensics.lake.files import exclusive, sync
 from forensics.lake.keys import key_columns
 from forensics.lake.parquet import read_checked, write_table
-from forensics.lake.protect import protected, received
+from forensics.lake.protect import keys_live, protected, received
 from forensics.lake.seal import id_column
 from forensics.lake.snapshot import Snapshot, take
 
@@ -117,7 +117,7 @@ def commit(root: Path, staged: Staged, restage: Callable[[Snapshot], Staged]) ->
     with exclusive(root / ".lock"):
         snapshot = take(root)
         known = refreshed(root, snapshot)
-        if _outdated(snapshot, staged):
+        if _outdated(snapshot, staged) or not keys_live(root, staged.table, staged.file.name):
             seal.discard(root, staged.segments)
             staged = restage(snapshot)
         if staged.file.rows == 0:

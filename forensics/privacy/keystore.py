@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import shlex
 import sqlite3
 import subprocess
 import threading
@@ -207,6 +208,15 @@ def usual_path(lake_id: str, environment: Mapping[str, str] = os.environ) -> Pat
         return Path(folder).expanduser() / f"{lake_id}.keys"
     data = environment.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(data).expanduser() / "decision-forensics" / "keys" / f"{lake_id}.keys"
+
+
+def master_key_command(environment: Mapping[str, str] = os.environ) -> list[str] | None:
+    """The command that prints the master key: ``FORENSICS_MASTER_KEY_COMMAND``, where it is set.
+
+    It is never named in a lake: who writes to a lake would otherwise run programs.
+    """
+    command = environment.get("FORENSICS_MASTER_KEY_COMMAND")
+    return shlex.split(command) if command else None
 
 
 def _from_file(path: Path) -> bytes:

@@ -33,7 +33,7 @@ NEVER = frozenset(
     ("decision_point", "decision_id", "request_id", "occurred_at", "outcome", "environment",
      "record", "model", "config")
 )  # fmt: skip
-_KEYS = frozenset(("personal", "roles", "key_store", "master_key_command"))
+_KEYS = frozenset(("personal", "roles"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,10 @@ class Policy:
     Args:
         personal: paths, or patterns of them, each with a decision point before a colon or without.
         roles: by name.
-        key_store: where the keys are; the usual place where None.
-        master_key_command: prints the master key in hexadecimal; a file beside the keys has it
-            where None.
     """
 
     personal: tuple[str, ...] = ()
     roles: Mapping[str, Role] = field(default_factory=dict)
-    key_store: Path | None = None
-    master_key_command: tuple[str, ...] | None = None
 
     @cached_property
     def is_open(self) -> bool:
@@ -145,12 +140,8 @@ def _policy(path: Path) -> Policy:
         raise refuse(f"It says {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}.")
     personal = _texts(said.get("personal", []), "personal", refuse)
     for path_ in personal:
-        first = path_.partition(":")[2] or path_
-        if first.split(".")[0] in NEVER or first == "*":
-            raise refuse(
-                f"{path_!r} cannot be personal: records are found and replayed by it. "
-                "Put a pseudonym there, and what it stands for elsewhere."
-            )
+        if why := _unusable(path_.partition(":")[2] or path_):
+            raise refuse(f"{path_!r} cannot be personal: {why}")
     roles = {}
     for name, of in said.get("roles", {}).items():
         if not isinstance(of, dict) or of.keys() - {"users", "unmask"}:
@@ -158,16 +149,50 @@ def _policy(path: Path) -> Policy:
         users = _texts(of.get("users", []), f"roles.{name}.users", refuse)
         unmask = _texts(of.get("unmask", []), f"roles.{name}.unmask", refuse)
         roles[name] = Role(name, frozenset(users), unmask)
-    store = said.get("key_store")
-    if store is not None and not isinstance(store, str):
-        raise refuse("key_store is no path.")
-    command = said.get("master_key_command")
-    return Policy(
-        personal,
-        roles,
-        Path(store).expanduser() if store is not None else None,
-        _texts(command, "master_key_command", refuse) if command is not None else None,
-    )
+    return Policy(personal, roles)
+
+
+#: Groups of the record contract, with what is in them.
+_GROUPS: dict[str, frozenset[str]] = {
+    name: frozenset(fields.split())
+    for name, fields in {
+        "writer": "id sequence boot_id monotonic_ns",
+        "subject": "id purpose legal_basis erasure_key_id",
+        "execution": "code_version dependency_digest seed pure calls",
+        "feature_sources": "view features dataset event_time status job run_id",
+        "candidates": "id value",
+        "consumer": "name received action at",
+        "cache": "hit key_digest written_at model_digest config_digest",
+        "steps": "id parent kind component version digest started_at ended_at inputs outputs "
+        "status error",
+        "explanation": "method unit base_value attributions reasons background_digest "
+        "explainer_version",
+        "capture": "emitter sdk_version sampling_rate dropped masked erased",
+    }.items()
+}
+
+
+def _unusable(path: str) -> str | None:
+    """Why a path protects nothing, or must not; None where it can be used."""
+    first, dot, rest = path.partition(".")
+    if first in NEVER or path == "*":
+        return (
+            "records are found and replayed by it. Put a pseudonym there, and what it stands for "
+            "elsewhere."
+        )
+    if first == "subject" and rest != "id" and rest in ("", "*"):
+        return "a person is found by subject.id; name that, and other fields of it one by one."
+    if not dot or first == "features":
+        return None
+    if first not in _GROUPS:
+        return (
+            f"a record has no group {first!r}; of a field outside the contract name all: {first!r}."
+        )
+    if "." in rest:
+        return f"what is within a field is protected as a whole: {first}.{rest.partition('.')[0]}."
+    if not any(fnmatchcase(one, rest) for one in _GROUPS[first]):
+        return f"{first} has no field {rest!r}; it has {', '.join(sorted(_GROUPS[first]))}."
+    return None
 
 
 def _texts(value: Any, name: str, refuse: Any) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def examples(folder: str) -> list:
 
 def ingest(path: Path) -> Parsed:
     line = path.read_bytes().replace(b"\n", b" ")
-    return assemble(path.name, [(1, line, decode(line))], {}, Options())
+    return assemble(path.name, [(1, line, decode(line))], {}, Options(), own=True)
 
 
 @pytest.mark.parametrize("path", examples("valid"))

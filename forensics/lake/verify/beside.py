@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from forensics.errors import ForensicsError, IntegrityError
@@ -13,6 +13,7 @@ from forensics.lake import index, keys, sql, summed
 from forensics.lake.catalog import Table
 from forensics.lake.snapshot import Snapshot
 from forensics.lake.verify.defects import Defect, Findings, named
+from forensics.privacy import cipher
 
 
 def artifacts(root: Path, findings: Findings) -> int:
@@ -33,42 +34,63 @@ def artifacts(root: Path, findings: Findings) -> int:
     return count
 
 
-def erasures(
-    snapshot: Snapshot, erased: Mapping[str, list[bytes]], findings: Findings, *, whole: bool
-) -> None:
+def erasures(snapshot: Snapshot, erased: Mapping[str, list[bytes]], findings: Findings) -> None:
     """See that each record that says it was erased was so by an erasure that says so too.
 
     Args:
-        snapshot: the lake.
-        erased: leaves of such records, by the erasure that they name.
+        snapshot: the lake; all its records that were erased are looked at.
+        erased: leaves of those that were verified, by the erasure that they name.
         findings: what is found goes here.
-        whole: whether these are all that there are, so that they must be what was erased.
     """
-    paths = snapshot.paths("erasures")
-    rows = []
-    if paths:
-        with sql.reading("The table of erasures"):
-            rows = snapshot.connection.execute(
-                "SELECT erasure_id, subject, leaves FROM "
-                f"read_parquet({sql.literal(paths)}, union_by_name = true)"
-            ).fetchall()
+    with sql.reading("The table of erasures"):
+        rows = _erasures(snapshot)
     subjects = {erasure_id: subject for erasure_id, subject, _ in rows}
-    of_subject: dict[str, list[bytes]] = {}
+    of_subject: dict[str, list[tuple[bytes, str]]] = {}
     for erasure_id, leaves in erased.items():
         if erasure_id not in subjects:
             what = f"{len(leaves):,} records say that {erasure_id} erased them; there is no such."
             findings.add(Defect("altered", what, table="erasures", id=erasure_id))
-        else:
-            of_subject.setdefault(subjects[erasure_id], []).extend(leaves)
-    if not whole:
-        return
-    for subject, leaves in of_subject.items():
-        digest = "sha256:" + hashlib.sha256(b"".join(sorted(leaves))).hexdigest()
-        named_ = [erasure_id for erasure_id, of, told in rows if of == subject and told == digest]
-        if not named_:
+    with sql.reading("A record that was erased"):
+        for erasure_id, leaf, id_ in _erased(snapshot):
+            if erasure_id in subjects:
+                of_subject.setdefault(subjects[erasure_id], []).append((leaf, id_))
+    for subject, held in of_subject.items():
+        whole = b"".join(sorted(leaf for leaf, _ in held))
+        digest = "sha256:" + hashlib.sha256(whole).hexdigest()
+        if not any(of == subject and told == digest for _, of, told in rows):
             some = next(one for one, of, _ in rows if of == subject)
-            what = f"The records that say that {some} erased them are not those that it erased."
+            what = (
+                f"The records that say that {some} erased them are not those that it erased; among "
+                f"{named(id_ for _, id_ in held)} are some that it did not."
+            )
             findings.add(Defect("altered", what, table="erasures", id=some))
+
+
+def _erasures(snapshot: Snapshot) -> list[tuple[str, str, str]]:
+    paths = snapshot.paths("erasures")
+    if not paths:
+        return []
+    return snapshot.connection.execute(
+        "SELECT erasure_id, subject, leaves FROM "
+        f"read_parquet({sql.literal(paths)}, union_by_name = true)"
+    ).fetchall()
+
+
+def _erased(snapshot: Snapshot) -> Iterator[tuple[str, bytes, str]]:
+    """The erasure, the leaf and the decision of every record that says that it was erased."""
+    for table in (*(f"decisions/{point}" for point in snapshot.points()), "overrides", "outcomes"):
+        paths = snapshot.paths(table)
+        if not paths:
+            continue
+        # Only of erased records is the salt gone and the leaf there.
+        rows = snapshot.connection.execute(
+            f"SELECT raw, leaf, decision_id FROM read_parquet({sql.literal(paths)}, "
+            "union_by_name = true) WHERE salt IS NULL AND leaf IS NOT NULL AND raw IS NOT NULL"
+        ).fetchall()
+        for raw, leaf, id_ in rows:
+            erasure_id = cipher.erasure_of(raw)
+            if erasure_id is not None:
+                yield erasure_id, leaf, id_
 
 
 def quarantine(root: Path, findings: Findings) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forensics.errors import IntegrityError
+from forensics.errors import ForensicsError, IntegrityError, NotFoundError
 from forensics.integrity import note as notes
 from forensics.integrity import tiles, tree
 from forensics.integrity.checkpoint import Checkpoint
@@ -18,7 +18,7 @@ from forensics.integrity.proof import Proof
 from forensics.integrity.tiles import WIDTH
 from forensics.lake import layout, seal_keys, sealed, sql
 from forensics.lake.log import Log, exists
-from forensics.lake.protect import received
+from forensics.lake.protect import ERASED, received
 from forensics.lake.read import Kept
 from forensics.lake.sealed import Sealed
 from forensics.lake.verify import chain
@@ -84,6 +84,8 @@ def prove(
     """
     record, segment, index = kept.sealed, kept.sealed["segment"], kept.sealed["leaf_index"]
     name = kept.named[0] or "The record"
+    if record["salt"] is None and record["leaf"] is not None:
+        raise _without_salt(root, kept, name)
     if record["salt"] is None or segment is None or not exists(root):
         return None
     lake_id = layout.identity(root)
@@ -124,6 +126,23 @@ def prove(
     )  # fmt: skip
     check(proven)
     return proven
+
+
+def _without_salt(root: Path, kept: Kept, name: str) -> ForensicsError:
+    """What to say of a record that has a leaf and no salt: it was erased, or tampered with."""
+    segment, index, leaf = (kept.sealed[key] for key in ("segment", "leaf_index", "leaf"))
+    why = str(kept.sealed.get("unreadable") or "")
+    if why.startswith(ERASED) and sealed.is_listed(root, segment, index, leaf):
+        return NotFoundError(
+            f"{name} was erased ({why.removeprefix(ERASED)}); its bytes can be shown to nobody.",
+            f"Its leaf stands in the log, as leaf {index} of segment {segment[:8]}.",
+            "forensics verify, of the whole lake, tells whether it was rightly erased.",
+        )
+    return IntegrityError(
+        f"{name} is not what was sealed.",
+        "Its salt is gone." if not why else f"It says {why}, and its leaf is not the sealed one.",
+        "Restore the lake from a backup; forensics verify says what else is concerned.",
+    )
 
 
 def check(proven: Proven) -> None:

@@ -158,7 +158,7 @@ def verify(
     _segments(root, told, options, seen, manifests, holds, result)
     result.erased = sum(map(len, erased.values()))
     if erased and snapshot is not None:
-        beside.erasures(snapshot, erased, result.findings, whole=result.whole_lake)
+        beside.erasures(snapshot, erased, result.findings)
     if result.whole_lake:
         if snapshot is not None:
             beside.catalog(snapshot, tables_, result.findings)

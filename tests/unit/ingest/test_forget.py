@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from forensics.api import open_lake
-from forensics.errors import LakeError, NotFoundError
+from forensics.errors import LakeError, NotFoundError, UsageError
 from forensics.ingest import quarantine
 from forensics.ingest.forget import hold, holds
 from forensics.ingest.reread import differences
@@ -158,7 +159,10 @@ def test_compacted_and_summed_up_files_are_reached(held: Path) -> None:
 
 def test_a_hold_blocks_until_it_is_released_or_has_expired(held: Path) -> None:
     first = hold(held, ANNA, "court 12-114")
-    second = hold(held, ANNA, "court 12-115", expires_at=datetime.now(UTC) - timedelta(days=1))
+    second = hold(held, ANNA, "court 12-115", expires_at=datetime.now(UTC) + timedelta(seconds=1))
+    with pytest.raises(UsageError, match="expired already"):
+        hold(held, ANNA, "court 12-115", expires_at=datetime.now(UTC))
+    time.sleep(1)
     with open_lake(held) as opened:
         with pytest.raises(LakeError, match="court 12-114"):
             opened.erase(ANNA, "DSAR-7")
@@ -214,6 +218,36 @@ def test_a_process_that_died_is_finished_by_the_next(
     assert SECRET.encode() not in contents(held)
 
 
+def test_who_may_log_can_neither_release_a_hold_nor_feign_one(held: Path, tmp_path: Path) -> None:
+    first = hold(held, ANNA, "court 12-114")
+    (row,) = holds(held, ANNA)
+    forged = [
+        {"record": "hold", "hold_id": "h-x", "subject": "~x", "order": "x", "actor": "judge",
+         "occurred_at": "2026-01-01T00:00:00Z", "releases": first},
+        {"record": "erasure", "erasure_id": "e-x", "subject": "~x", "order": "x", "actor": "dpo",
+         "occurred_at": "2026-01-01T00:00:00Z"},
+    ]  # fmt: skip
+    report = ingest(held, open_source(write_lines(tmp_path / "forged.jsonl", forged)))
+    assert report.quarantined_total == 2
+    assert holds(held, ANNA) == [row]
+
+
+def test_an_id_that_json_escapes_is_found_in_quarantine(lake: Path, tmp_path: Path) -> None:
+    name = 'p\u00e9ter "x"'
+    good = decision_record(subject={"id": name})
+    path = tmp_path / "bad.jsonl"
+    path.write_text(
+        json.dumps(good) + "\n" + json.dumps(decision_record(subject={"id": name}, score="high"))
+        + "\n" + json.dumps(decision_record(subject={"id": name}, score="high"),
+                            ensure_ascii=False) + "\n",
+        encoding="utf-8",
+    )  # fmt: skip
+    ingest(lake, open_source(path))
+    with open_lake(lake) as opened:
+        assert opened.erase(name, "DSAR-7").quarantined == 2
+    assert quarantine.load(lake) == []
+
+
 class TestProof:
     def test_all_proofs_hold_after_an_erasure(self, held: Path) -> None:
         with open_lake(held) as opened:
@@ -256,7 +290,7 @@ class TestProof:
         assert not found.findings.broken
         (gap,) = found.findings.gaps
         assert gap.records == 43
-        assert "key is not in this key store" in gap.statement
+        assert "The key store of this lake is not at" in gap.statement
         protect._opened.cache_clear()
 
     def test_quarantine_stays_provable(self, held: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from forensics.api import open_lake
 from forensics.errors import LakeError
 from forensics.ingest.looks import land
-from forensics.lake import looks
+from forensics.lake import find, looks
 from forensics.lake.snapshot import take
 from forensics.records.looker import looking
 from forensics.testing import decision_record
@@ -82,16 +82,42 @@ def test_what_a_person_may_be_named_by_is_not_kept_with_a_look(lake: Path, take_
     assert look["question"].startswith("sha256:")
 
 
-def test_of_many_decisions_the_first_are_named_and_all_are_counted(
-    lake: Path, take_in: TakeIn
-) -> None:
+def test_many_decisions_are_named_each(lake: Path, take_in: TakeIn) -> None:
     take_in([decision_record(decision_id=f"d-{n}") for n in range(2_500)])
     with open_lake(lake) as opened:
         rows = list(opened.find())
-    first, rest = waiting(lake)
-    assert first["decision_ids"] == [row["decision_id"] for row in rows[:1000]]
+    named = [id_ for look in waiting(lake) for id_ in look["decision_ids"]]
+    assert named == [row["decision_id"] for row in rows]
+
+
+def test_of_very_many_how_many_and_from_when_is_kept(
+    lake: Path, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find, "_NAMED_MAX", 1_000)
+    take_in([decision_record(decision_id=f"d-{n}") for n in range(2_500)])
+    with open_lake(lake) as opened:
+        list(opened.find())
+    first, more, rest = waiting(lake)
+    assert len(first["decision_ids"]) == 1_000
+    assert "decisions" in more
     assert rest["decisions"] == 2_500
     assert rest["shown_from"] < rest["shown_to"]
+
+
+def test_a_reason_in_any_bytes_is_kept(lake: Path, take_in: TakeIn) -> None:
+    take_in([decision_record(request_id="r")])
+    with open_lake(lake) as opened, looking(reason="\udcff\udcfe why"):
+        opened.trace("r", replay=False)
+    (look,) = seen(lake)
+    assert look["reason"].endswith(" why")
+
+
+def test_looks_cannot_be_logged(lake: Path, take_in: TakeIn) -> None:
+    look = {"record": "access", "access_id": "a", "actor": "dpo", "how": "trace",
+            "occurred_at": "2026-11-02T03:14:07Z"}  # fmt: skip
+    report = take_in([look, {**look, "record": None}, decision_record()])
+    assert seen(lake) == []
+    assert report is None or report.quarantined_total == 2
 
 
 def test_a_look_that_goes_on_is_one_look(lake: Path, take_in: TakeIn) -> None:

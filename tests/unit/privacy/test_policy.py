@@ -104,10 +104,14 @@ def test_a_newer_file_counts_at_once(lake: Path) -> None:
         "personal = ['outcome']",
         "personal = ['credit_line:model.name']",
         "personal = ['*']",
+        "personal = ['subject']",
+        "personal = ['subject.*']",
+        "personal = ['Features.income']",
+        "personal = ['steps.outputs.who']",
+        "personal = ['my_own.email']",
+        "personal = ['consumer.recieved']",
         "[roles.x]\nuser = ['anna']",
         "[roles]\nx = 3",
-        "key_store = 3",
-        "master_key_command = 'print'",
     ],
 )
 def test_a_file_that_is_no_policy_is_refused(tmp_path: Path, text: str) -> None:
