@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -378,8 +378,18 @@ def _record(reader: Reader, row: Row) -> dict[str, Any]:
             place = f"{kept.location.table}/{kept.location.file}, row {kept.location.row}"
             return {
                 "record": kept.record,
-                "kept with it": kept.sealed,
+                "kept with it": _kept_with(kept.sealed),
                 "where": place,
                 "received bytes match their leaf": kept.verified,
             }
     return {}
+
+
+def _kept_with(sealed: Mapping[str, Any]) -> dict[str, Any]:
+    """What the lake keeps with a record; the salt only with bytes that may be seen.
+
+    With the salt, guesses at what may not be seen could be held against the leaf.
+    """
+    if not sealed.get("redacted"):
+        return dict(sealed)
+    return {name: value for name, value in sealed.items() if name != "salt"}
