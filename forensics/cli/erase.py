@@ -58,9 +58,15 @@ def command(
         output.text(f"  {done.keys} keys destroyed · {done.files} data files written anew · "
                     f"{done.records} overrides and outcome labels · {done.quarantined} in "
                     "quarantine")  # fmt: skip
-        output.text("  these decisions can no longer be explained, replayed or shown to anybody; "
-                    "their leaves stay in the log")  # fmt: skip
-        output.text("  not reached: backups of the key store, exports, and histories of features")
+        after = (
+            "these decisions can no longer be explained, replayed or shown to anybody; their "
+            "leaves stay in the log"
+            if done.decisions
+            else "they had been erased before"
+        )
+        output.text(f"  {after}")
+        output.text("  not reached: backups of the lake and of the key store, exports, "
+                    "postmortems, and histories of features")  # fmt: skip
     for name in done.left:
         diagnostics.note(f"The id still stands in {name}.")
     ctx.exit(ExitCode.INCOMPLETE if done.left else ExitCode.ANSWERED)

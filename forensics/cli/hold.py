@@ -37,6 +37,8 @@ def command(
     """
     from forensics.api import open_lake
     from forensics.ingest.forget import hold, holds
+    from forensics.lake.erase import theirs
+    from forensics.lake.snapshot import take
 
     root = open_lake(lake_path(lake)).root
     if not listed:
@@ -44,6 +46,8 @@ def command(
             raise UsageError("A hold rests on an order.", "", "Name it: --order REF")
         identifier = hold(root, subject, order, reason=reason, expires_at=until, releases=release)
         diagnostics.note(f"Released {release}." if release else f"Set {identifier}.")
+        if not release and not theirs(take(root), subject).count:
+            diagnostics.note("The lake holds no decision about that person as yet.")
     for one in holds(root, subject):
         if as_json:
             output.record(one)

@@ -51,10 +51,11 @@ def reliability(
         "completeness", f"{_CLASSES[class_][:-1]}{named}.", "inferred", ref.at("/completeness"),
         value=class_,
     )  # fmt: skip
+    lost = "it was erased" if erasure(found) is not None else "it was not recorded"
     for number, (name, why) in enumerate(found.completeness.missing):
         yield Statement(
             "missing", f"Not in the evidence: {name}; so {why}.", "missing",
-            ref.at(f"/completeness/missing/{number}"), "it was not recorded", value=name,
+            ref.at(f"/completeness/missing/{number}"), lost, value=name,
         )  # fmt: skip
     for path, rule in _withheld(found):
         yield Statement(

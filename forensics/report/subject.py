@@ -19,6 +19,7 @@ from forensics.errors import ForensicsError, NotFoundError
 from forensics.incident.questions import Question
 from forensics.lake import find
 from forensics.lake.accesses import Asked, accesses
+from forensics.lake.counting import tally
 from forensics.lake.snapshot import Snapshot
 from forensics.lake.waiting_looks import waiting
 from forensics.reconstruct.audit import window_of
@@ -73,6 +74,8 @@ class Found:
     reasoned: bool = False
     #: Those of ``forensics explain`` that they were asked with.
     options: tuple[str, ...] = ()
+    #: Decisions about the person outside of the window.
+    outside: int = 0
 
 
 def gather(
@@ -133,6 +136,7 @@ def gather(
     return Found(
         subject, start, end, tuple(decisions), min(most, len(decisions)), reasons, looks,
         _held(snapshot, subject), wanted is not None, tuple(options),
+        outside=tally(snapshot, find.Query(subject=subject)).decisions - len(ids),
     )  # fmt: skip
 
 
@@ -193,6 +197,8 @@ def document(found: Found, audit: Audit | None, now: datetime) -> Document:
     verdict = f"{several} about {found.subject} {'are' if number > 1 else 'is'} recorded"
     wrong = sum(any(f.severity == "error" for f in one.findings) for one in found.decisions)
     odd = f"; in {wrong:,} of them something went wrong" if wrong else ""
+    gone = sum(evidence.erasure(one) is not None for one in found.decisions)
+    odd += f"; what {gone:,} of them said was erased" if gone else ""
     note = (
         f"The evidence answers all that was asked of it{odd}" if not gaps
         else f"The evidence is incomplete: {'; '.join(gaps)}{odd}"
@@ -245,6 +251,17 @@ def _coverage(found: Found, audit: Audit | None) -> Iterator[Item]:
         counted.at("/decisions"),
         value=len(found.decisions),
     )
+    if found.outside:
+        everything = Reference(
+            Question("find", {"subject": found.subject, "count": True}).line(as_json=True)
+        )
+        yield Statement(
+            "outside",
+            f"{found.outside:,} more decisions about {found.subject} lie outside of this window.",
+            "recorded",
+            everything.at("/decisions"),
+            value=found.outside,
+        )
     yield _completeness(found, audit)
     erased = [one for one in found.decisions if evidence.erasure(one) is not None]
     if erased:
