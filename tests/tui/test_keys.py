@@ -29,6 +29,14 @@ async def stay(seat: Any) -> None:
     pass
 
 
+async def two_marks(seat: Any) -> None:
+    await seat.press("m", "escape")
+    await seat.see("of 30,000")  # rows that can be marked
+    await seat.press("m")
+    await seat.see("2 marked")
+    await seat.press("x")
+
+
 #: Each place by the name of its screen: the decision that is opened first, and the way from there.
 PLACES: dict[str, tuple[str | None, Way]] = {
     "decisions": (None, stay),
@@ -36,7 +44,7 @@ PLACES: dict[str, tuple[str | None, Way]] = {
     "timeline": (SHOWCASE, by("t")),
     "state": (SHOWCASE, by("s")),
     "findings": (SHOWCASE, by("f")),
-    "diff": (SHOWCASE, by("m", "escape", "m", "x")),
+    "diff": (SHOWCASE, two_marks),
     "lineage": (SHOWCASE, by("L")),
 }
 
