@@ -106,8 +106,9 @@ class DecisionsScreen(GoesThroughRows, WritesRows):
         self.set_interval(_FOLLOW_EVERY_S, self._follow)
 
     def on_screen_resume(self) -> None:
-        """Marks may have been made elsewhere."""
+        """Marks may have been made elsewhere, and outcomes counted while this was not seen."""
         self.table.refresh()
+        self.query_one(Histogram).refresh()
         self._tell()
 
     def on_unmount(self) -> None:
