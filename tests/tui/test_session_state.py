@@ -144,6 +144,7 @@ def test_a_session_ends_and_the_next_begins_where_it_was(sample_lake: Path, seat
             assert "score > 0.2" in text
             assert "1 marked" in text
             assert seat.app.theme == "forensics-light"
+            await seat.see("of the matches")
             assert seat.app.screen.remember().outcome == kept.outcome
             assert seat.app.remember() == replace(kept, decision=None, tab=None)
 

@@ -109,6 +109,7 @@ class DecisionsScreen(GoesThroughRows, WritesRows):
         """Marks may have been made elsewhere, and outcomes counted while this was not seen."""
         self.table.refresh()
         self.query_one(Histogram).refresh()
+        self._count()  # a screen that is covered at once may not have come to it
         self._tell()
 
     def on_unmount(self) -> None:
