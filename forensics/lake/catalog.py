@@ -152,7 +152,7 @@ def table_names(root: Path) -> list[str]:
     """Names of all tables that are on disk."""
     names = [
         f"{DECISIONS}/{point.name}"
-        for point in sorted((root / DECISIONS).iterdir())
+        for point in sorted((root / DECISIONS).glob("*"))
         if (point / "_delta_log").is_dir()
     ]
     return names + [name for name in TABLES.values() if (root / name / "_delta_log").is_dir()]

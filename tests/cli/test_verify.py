@@ -338,3 +338,10 @@ def test_a_proof_explains_itself(proof: Path) -> None:
         if path.name != "README.md" and not path.name.startswith("key-"):
             assert path.name in readme, f"{path.name} is explained"
     assert json.loads((proof / "record.json").read_bytes())["request_id"] == "r-7"
+
+
+def test_a_folder_of_decisions_that_is_gone_is_named(filled: Path, run: Any) -> None:
+    shutil.rmtree(filled / "decisions")
+    ran = run("verify", "--lake", filled)
+    assert ran.code == 5
+    assert "Table decisions/credit_line is gone" in ran.out
