@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from forensics.errors import ReplayError
 from forensics.explain.scorers import Longs, Scorer, Scorers, ask, inputs
+from forensics.lake.arrow import column as to_arrow
 from forensics.lake.batches import Batch, batches
 from forensics.lake.datafile import DataReader
 from forensics.lake.derived import Piece
 from forensics.lake.snapshot import Snapshot
-from forensics.lake.texts import Texts
+from forensics.lake.texts import Texts, Vocabulary
 from forensics.replay.bulk import scores
 from forensics.replay.bulk.identity import TEXTS
 from forensics.replay.client import ModelDescription
@@ -25,14 +26,14 @@ from forensics.replay.evidence import Artifacts
 
 #: Rows of one question to the model, which uses all threads from 2,000 rows on, and bytes of the
 #: contributions that it answers: its process holds them twice, and we once.
-_ASKED_MIN, _ASKED_MAX = 2_048, 131_072
+_ASKED_MIN, _ASKED_MAX = 2_048, 262_144
 _ANSWER_BYTES_MAX = 64 << 20
 #: Questions grow until they take this long.
 _ASKED_S = 10.0
 _GROWTH_MAX = 8
 #: CatBoost prepares the contributions of all leaves anew for each question, as long as some
-#: thousand rows take; from then on a tree and a row take it at most this long.
-_CATBOOST_S = 1e-6
+#: thousand rows take; from then on a tree and a row take it hardly more than this.
+_CATBOOST_S = 2e-7
 #: Leaf columns that say which decision a row is, what was decided and by which score.
 _IDENTITY = ("decision_id", "occurred_at", "outcome", "score", "score_bytes", "score_dtype")
 _IDENTITY_TEXTS = ("outcome", "score_dtype")
@@ -43,6 +44,42 @@ class Share(NamedTuple):
 
     decisions: int
     rows: str
+
+
+class _Part(NamedTuple):
+    """Some decisions of a batch: what the model is asked, and what of them is told.
+
+    ``matrix`` and ``texts`` are those of :func:`forensics.explain.scorers.inputs`; ``known`` is
+    None where the model's output is not the score.
+    """
+
+    matrix: NDArray[Any]
+    texts: dict[int, list[str]]
+    rows: Longs
+    decision_ids: Any
+    times_us: Longs
+    outcomes: Texts
+    known: scores.Scores | None
+    in_batch: Longs
+
+    def piece(
+        self, some: Longs, own: NDArray[Any], margins: NDArray[Any], values: NDArray[Any]
+    ) -> Piece:
+        """The answers to ``some`` of the rows: contributions with the base, margins and values."""
+        confirmed = np.ones(len(some), np.bool_)
+        if self.known is not None:
+            near = self.known.closeness(values.astype("f8"), self.in_batch[some])
+            confirmed = (near == scores.EXACT) | (near == scores.ULP)
+        return Piece(
+            self.rows[some],
+            self.decision_ids.take(to_arrow(some)),
+            self.times_us[some],
+            Texts(self.outcomes.codes[some], self.outcomes.values),
+            margins,
+            own[:, -1],
+            confirmed,
+            own[:, :-1],
+        )
 
 
 class Scoring:
@@ -115,18 +152,23 @@ class Scoring:
         """
         scorer = self.found[place]
         assert isinstance(scorer, Scorer)
+        most = rows_at_most(scorer.description)
+        held: list[_Part] = []
         for batch, places in self._placed(path, window_us):
             rows = np.flatnonzero(places == place)
             if not len(rows):
                 continue
             try:
-                matrix, texts = inputs(scorer, batch, rows)
+                part = _part(scorer, batch, rows)
             except ValueError as error:
                 skipped[str(error)] = skipped.get(str(error), 0) + len(rows)
                 continue
-            piece = self._piece(scorer, batch, rows, matrix, texts, skipped, progress)
-            if piece is not None:
-                yield piece
+            # What a question costs whatever its size is shared by as many rows as fit.
+            if held and sum(len(each.rows) for each in held) + len(rows) > most:
+                yield from self._pieces(scorer, held, skipped, progress)
+                held = []
+            held.append(part)
+        yield from self._pieces(scorer, held, skipped, progress)
 
     def inputs(
         self, path: Path, window_us: tuple[int, int], scorer: Scorer
@@ -160,23 +202,23 @@ class Scoring:
             if inside.any():
                 yield batch, self._scorers.of(batch, inside)
 
-    def _piece(
+    def _pieces(
         self,
         scorer: Scorer,
-        batch: Batch,
-        rows: Longs,
-        matrix: NDArray[Any],
-        texts: dict[int, list[str]],
+        held: list[_Part],
         skipped: dict[str, int],
         progress: Callable[[int], None],
-    ) -> Piece | None:
-        """Attributions of some rows of a batch; None where the model takes none of them."""
+    ) -> Iterator[Piece]:
+        """Attributions of parts that are asked about together; none of rows that get no answer."""
+        if not held:
+            return
         width, at = scorer.description.width, scorer.position
-        parts: list[tuple[Longs, NDArray[Any], NDArray[Any], NDArray[Any]]] = []
+        matrix, texts = _together(held)
+        answered: list[tuple[Longs, NDArray[Any], NDArray[Any], NDArray[Any]]] = []
         for some, (own, margins, values) in self._asked_of(
             scorer, matrix, texts, skipped, progress
         ):
-            parts.append(
+            answered.append(
                 (
                     some,
                     own.reshape(len(some), -1, width + 1)[:, at],
@@ -184,33 +226,23 @@ class Scoring:
                     values.reshape(len(some), -1)[:, at],
                 )
             )
-        if not parts:
-            return None
-        some, own, margins, values = (np.concatenate(each) for each in zip(*parts, strict=True))
+        if not answered:
+            return
+        some, own, margins, values = (np.concatenate(each) for each in zip(*answered, strict=True))
         there = np.isfinite(own).all(axis=1) & np.isfinite(margins)
         if not there.all():
             silent = "the model gives no answer to these inputs"
             skipped[silent] = skipped.get(silent, 0) + int((~there).sum())
         order = np.argsort(some)
         order = order[there[order]]
-        rows, own, margins, values = rows[some[order]], own[order], margins[order], values[order]
-        confirmed = np.ones(len(rows), np.bool_)
-        if scorer.is_score:
-            known = scores.recorded(batch)
-            near = known.closeness(values.astype("f8"), rows)
-            confirmed = (near == scores.EXACT) | (near == scores.ULP)
-        outcomes = batch.texts("outcome")
-        assert outcomes is not None
-        return Piece(
-            batch.first_row + rows,
-            batch.some_texts("decision_id", rows),
-            batch.micros("occurred_at")[rows],
-            Texts(outcomes.codes[rows], outcomes.values),
-            margins,
-            own[:, width],
-            confirmed,
-            own[:, :width],
-        )
+        places = some[order]
+        start = 0
+        for part in held:
+            low, high = np.searchsorted(places, (start, start + len(part.rows)))
+            if low < high:
+                of = order[low:high]
+                yield part.piece(places[low:high] - start, own[of], margins[of], values[of])
+            start += len(part.rows)
 
     def _asked_of(
         self,
@@ -262,6 +294,44 @@ class Scoring:
                     self._asked[scorer.path] = min(longer, rows_at_most(scorer.description))
                 yield some, answers
             progress(len(some))
+
+
+def _part(scorer: Scorer, batch: Batch, rows: Longs) -> _Part:
+    """The rows of a batch that a model scored.
+
+    Raises:
+        ValueError: when a feature is not what the model takes; says which.
+    """
+    matrix, texts = inputs(scorer, batch, rows)
+    outcomes = batch.texts("outcome")
+    assert outcomes is not None
+    return _Part(
+        matrix,
+        texts,
+        batch.first_row + rows,
+        batch.strings("decision_id", rows),
+        batch.micros("occurred_at")[rows],
+        Texts(outcomes.codes[rows], outcomes.values),
+        scores.recorded(batch) if scorer.is_score else None,
+        rows,
+    )
+
+
+def _together(parts: list[_Part]) -> tuple[NDArray[Any], dict[int, list[str]]]:
+    """The inputs of several parts as those of one; each part has its own places of texts."""
+    if len(parts) == 1:
+        return parts[0].matrix, parts[0].texts
+    matrix = np.concatenate([part.matrix for part in parts])
+    known = {at: Vocabulary() for at in parts[0].texts}
+    start = 0
+    for part in parts:
+        rows = slice(start, start + len(part.rows))
+        start = rows.stop
+        for at, values in part.texts.items():
+            there = ~np.isnan(part.matrix[:, at])
+            table = np.array([known[at].code(text) for text in values], matrix.dtype)
+            matrix[rows, at][there] = table[part.matrix[there, at].astype(np.int64)]
+    return matrix, {at: vocabulary.values for at, vocabulary in known.items()}
 
 
 def rows_at_first(description: ModelDescription) -> int:

@@ -144,6 +144,13 @@ class Batch:
             found[inside] = _chosen(array, rows[inside] - start, vocabulary)
         return Texts(found, vocabulary.values)
 
+    def strings(self, path: str, rows: Longs) -> pa.Array:
+        """The texts in some rows of a loaded column that mostly differ, as an Arrow column."""
+        arrays = [
+            _without_dictionary(array).cast(pa.string()) for array in self._arrays(path) or []
+        ]
+        return pa.concat_arrays(arrays or [pa.nulls(self.rows, pa.string())]).take(to_arrow(rows))
+
     def item_texts(self, path: str, place: int, rows: Longs | None) -> Texts:
         """The texts of a list's loaded field in one item of each row, which all the rows have.
 

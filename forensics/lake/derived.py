@@ -37,13 +37,13 @@ Floats = NDArray[Any]
 class Piece(NamedTuple):
     """Attributions of some decisions of one data file, by column; all have the same length.
 
-    ``rows`` are positions in the data file. ``values`` has a row of contributions for each
-    decision, ``margins`` what they and ``base`` add up to. ``confirmed`` says whether the explained
+    ``rows`` are positions in the data file, ``decision_ids`` an Arrow column of text. ``values`` has
+    a row of contributions for each decision, ``margins`` what they and ``base`` add up to. ``confirmed`` says whether the explained
     model gave the recorded score.
     """
 
     rows: NDArray[np.int64]
-    decision_ids: Texts
+    decision_ids: pa.Array
     times_us: NDArray[np.int64]
     outcomes: Texts
     margins: Floats
@@ -259,7 +259,7 @@ def _batch(piece: Piece, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(
         [
             to_arrow(piece.rows.astype(np.int64, copy=False)),
-            _strings(piece.decision_ids),
+            piece.decision_ids,
             times.cast(pa.timestamp("us", tz="UTC")),
             _strings(piece.outcomes),
             to_arrow(piece.margins.astype(np.float64)),
@@ -275,7 +275,7 @@ def _piece(batch: pa.RecordBatch) -> Piece:
     values = [numbers(each) for each in batch.column("contributions").flatten()]
     return Piece(
         numbers(batch.column("row")),
-        _texts(batch.column("decision_id")),
+        batch.column("decision_id"),
         numbers(batch.column("occurred_at").cast(pa.int64())),
         _texts(batch.column("outcome")),
         numbers(batch.column("margin")),

@@ -24,7 +24,8 @@ _UNIQUE = frozenset(
     ("raw", "salt", "leaf", "request_id", "decision_id", "trace_id", "span_id", "score_bytes")
 )
 #: Numbers are nearly unique if more than this share of so many rows are different. Whole numbers
-#: are then written as differences, which takes a third of the time to read and half of the bytes.
+#: are then written as differences, which takes a third of the time to read and half of the bytes;
+#: those in single precision byte by byte, since half of their bytes are zero: four fifths of both.
 _SAMPLE_ROWS = 4_096
 _UNIQUE_WHOLE, _UNIQUE_FLOATING = 1 / 4, 7 / 8
 
@@ -57,25 +58,28 @@ def write_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Pa
 def _encodings(sample: pa.Table) -> dict[str, Any]:
     """How to write the columns of a file that begins with ``sample``.
 
-    Numeric features are what a scan of all decisions reads: LZ4 takes half the time of zstd, and
-    not more bytes once unique numbers are written as differences.
+    Numeric features and scores are what a scan of all decisions reads: LZ4 takes half the time of
+    zstd, and not more bytes once unique numbers are written as differences or byte by byte.
     """
     leaves = _leaves(sample.schema)
-    fast, whole, unique = set(), set(), set(_UNIQUE)
+    fast, whole, split, unique = set(), set(), set(), set(_UNIQUE)
     for leaf, array in _numbers(sample):
-        if leaf.startswith("features."):
+        if leaf.startswith("features.") or leaf == "score":
             fast.add(leaf)
         share = pc.count_distinct(array).as_py() / max(1, len(array) - array.null_count)
         if pa.types.is_floating(array.type):
             if share > _UNIQUE_FLOATING:
-                unique.add(leaf)
+                (split if _is_single(array) else unique).add(leaf)
         elif not pa.types.is_boolean(array.type) and share > _UNIQUE_WHOLE:
             whole.add(leaf)
     return {
         "compression": {leaf: "lz4" if leaf in fast else "zstd" for leaf in leaves},
         "compression_level": {leaf: 1 for leaf in leaves if leaf not in fast},
-        "use_dictionary": [leaf for leaf in leaves if leaf not in unique | whole],
-        "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+        "use_dictionary": [leaf for leaf in leaves if leaf not in unique | whole | split],
+        "column_encoding": {
+            **dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+            **dict.fromkeys(split, "BYTE_STREAM_SPLIT"),
+        },
     }
 
 
@@ -90,6 +94,12 @@ def _numbers(table: pa.Table) -> Iterator[tuple[str, pa.Array]]:
         for child in field.type:
             if _is_number(child.type):
                 yield f"{field.name}.{child.name}", pc.struct_field(array, [child.name])
+
+
+def _is_single(array: pa.Array) -> bool:
+    """Whether all numbers of a column of float64 are those of single precision."""
+    single = array.cast(pa.float32(), safe=False).cast(array.type)
+    return bool(pc.all(pc.equal(single, array), min_count=0).as_py())
 
 
 def _is_number(type_: pa.DataType) -> bool:

@@ -82,6 +82,7 @@ class _Model:
         description, cuts = model.describe()
         self._width = description["width"]
         self._dtype = description["dtype"]
+        self._memory: array[float] = array(self._dtype)
         self.greeting: Answer = (description, [cuts])
 
     def answer(self, request: dict[str, Any], requests: BufferedReader) -> Answer:
@@ -101,7 +102,10 @@ class _Model:
         """The matrix, row after row: as sent, or the one base row with whole columns replaced."""
         columns, count, width = request["columns"], request["rows"], self._width
         if columns is None:
-            return _block(requests, self._dtype, width * count)
+            # New pages cost as much as filling them, and most requests are of the same size.
+            if len(self._memory) != width * count:
+                self._memory = _zeros(self._dtype, width * count)
+            return _fill(requests, self._memory)
         rows: array[float] = _block(requests, self._dtype, width) * count
         for column in columns:
             rows[column::width] = _block(requests, self._dtype, count)
@@ -118,8 +122,14 @@ class _Rules:
 
 
 def _block(requests: BufferedReader, dtype: str, count: int) -> array[float]:
-    block: array[float] = array(dtype, [0.0])
-    block *= count
+    return _fill(requests, _zeros(dtype, count))
+
+
+def _zeros(dtype: str, count: int) -> array[float]:
+    return array(dtype, [0.0]) * count
+
+
+def _fill(requests: BufferedReader, block: array[float]) -> array[float]:
     view = memoryview(block).cast("B")
     while view:  # in place: a large batch is not held twice
         got = requests.readinto(view)

@@ -23,8 +23,8 @@ CATBOOST = XGBOOST._replace(runtime="catboost 1.2.10", score_dtype="d")
 def test_catboost_is_asked_about_all_at_once_where_it_is_done_in_ten_seconds() -> None:
     """It takes a fifth of a second for any question."""
     assert rows_at_first(CATBOOST) > 30_000
-    assert rows_at_first(CATBOOST._replace(rounds=10)) == rows_at_most(CATBOOST)
-    assert rows_at_first(CATBOOST._replace(rounds=3_000)) < 4_000
+    assert rows_at_first(CATBOOST._replace(rounds=100)) == rows_at_most(CATBOOST)
+    assert rows_at_first(CATBOOST._replace(rounds=3_000)) < 20_000
     assert rows_at_first(XGBOOST) < 4_000
 
 

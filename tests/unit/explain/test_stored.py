@@ -118,7 +118,7 @@ def everything_of(model: ModelWindow) -> dict[str, dict[str, float]]:
     answer = {}
     for piece in model.pieces():
         for at in range(len(piece.rows)):
-            id_ = piece.decision_ids.at(at)
+            id_ = piece.decision_ids[at].as_py()
             assert id_ is not None
             values = piece.values[at].tolist()
             answer[id_] = dict(zip(model.scorer.names, values, strict=True))

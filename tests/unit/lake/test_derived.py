@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -26,7 +27,7 @@ def pieces(count: int, dtype: Any = np.float32) -> Iterator[Piece]:
         values = (rows[:, None] * np.array([0.1, -0.2, 0.3])).astype(dtype)
         yield Piece(
             rows,
-            Texts(np.arange(7, dtype="i4"), [f"d-{row}" for row in rows]),
+            pa.array([f"d-{row}" for row in rows]),
             rows * 1_000_000,
             Texts(np.array([0, 1, -1, 0, 1, 0, 0], "i4"), ["APPROVE", "DECLINE"]),
             values.sum(axis=1) - 1,
@@ -40,7 +41,7 @@ def joined(found: Iterator[Piece]) -> dict[str, Any]:
     every = list(found)
     return {
         "rows": np.concatenate([p.rows for p in every]).tolist(),
-        "ids": [p.decision_ids.at(at) for p in every for at in range(len(p.rows))],
+        "ids": [p.decision_ids[at].as_py() for p in every for at in range(len(p.rows))],
         "times": np.concatenate([p.times_us for p in every]).tolist(),
         "outcomes": [p.outcomes.at(at) for p in every for at in range(len(p.rows))],
         "margins": np.concatenate([p.margins for p in every]).astype("f8").tolist(),

@@ -19,6 +19,7 @@ from forensics.lake.parquet import read_checked, write_table
 
 ROWS = 20_000
 DIFFERENCES = "DELTA_BINARY_PACKED"
+BY_BYTE = "BYTE_STREAM_SPLIT"
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,7 @@ def table() -> pa.Table:
         "income": random.integers(-(2**62), 2**62, ROWS),
         "age": random.integers(18, 90, ROWS),
         "ratio": random.normal(size=ROWS),
+        "single": random.normal(size=ROWS).astype("f4").astype("f8"),
         "share": random.integers(0, 100, ROWS) / 100,
         "known": random.integers(0, 2, ROWS).astype(bool),
         "text": np.array(["a", "b"])[random.integers(0, 2, ROWS)],
@@ -45,6 +47,7 @@ def table() -> pa.Table:
                 [start + timedelta(microseconds=977 * at) for at in range(ROWS)],
                 pa.timestamp("us", "UTC"),
             ),
+            "score": random.normal(size=ROWS).astype("f4").astype("f8"),
             "outcome": np.array(["APPROVE", "DECLINE"])[random.integers(0, 2, ROWS)],
             "leaf_index": np.arange(ROWS, dtype=np.uint64),
             "raw": [random.bytes(20) for _ in range(ROWS)],
@@ -66,11 +69,11 @@ def columns(path: Path, group: int = 0) -> dict[str, Any]:
     return {column.path_in_schema: column for column in every}
 
 
-def test_numeric_features_are_lz4_and_all_else_is_zstd(path: Path) -> None:
+def test_scores_and_numeric_features_are_lz4_and_all_else_is_zstd(path: Path) -> None:
     found = columns(path)
     fast = {name for name, column in found.items() if column.compression == "LZ4"}
-    numbers = ("income", "age", "ratio", "share", "known")
-    assert fast == {f"features.{name}" for name in numbers}
+    numbers = ("income", "age", "ratio", "single", "share", "known")
+    assert fast == {"score", *(f"features.{name}" for name in numbers)}
     assert {found[name].compression for name in found.keys() - fast} == {"ZSTD"}
 
 
@@ -81,6 +84,8 @@ def test_nearly_unique_numbers_have_no_dictionary_and_others_have(path: Path) ->
         assert with_dictionary == {"outcome", "features.age", "features.share", "features.text"}
         differences = {n for n, column in found.items() if DIFFERENCES in column.encodings}
         assert differences == {"occurred_at", "leaf_index", "features.income"}
+        split = {n for n, column in found.items() if BY_BYTE in column.encodings}
+        assert split == {"score", "features.single"}
 
 
 def test_pyarrow_and_duckdb_read_the_same_rows_from_it(table: pa.Table, path: Path) -> None:
@@ -95,7 +100,7 @@ def test_pyarrow_and_duckdb_read_the_same_rows_from_it(table: pa.Table, path: Pa
 
 
 @pytest.mark.parametrize(
-    "leaf", ["features.income", "features.age", "features.ratio", "leaf_index"]
+    "leaf", ["features.income", "features.age", "features.ratio", "features.single", "leaf_index"]
 )
 def test_a_flipped_bit_is_told_whatever_way_a_column_was_written(
     path: Path, tmp_path: Path, leaf: str
