@@ -34,7 +34,7 @@ PICTURES: dict[str, tuple[str | None, tuple[tuple[str, tuple[str, ...]], ...]]] 
     "tui-state": (_REQUEST, (("bit exact ·", ("s",)), ("traffic", ()))),
     "tui-findings": (
         _REQUEST,
-        (("bit exact ·", ("f",)), ("scale jump", ("j",)), ("checked in", ())),
+        (("bit exact ·", ("f",)), ("scale jump", ()), ("checked in", ())),
     ),
     "tui-diff": (
         _REQUEST,

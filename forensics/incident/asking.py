@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import islice
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from forensics.errors import UsageError
@@ -53,12 +52,7 @@ class Answers:
     def __enter__(self) -> Answers:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._workers is not None:
             self._workers.close()
             self._workers = None
@@ -82,7 +76,7 @@ class Answers:
         See :func:`forensics.lake.leaves.leaves`.
         """
         from forensics.lake.leaves import leaves
-        from forensics.lake.read import to_micros
+        from forensics.records.times import to_micros
 
         key = (point, since, until, received)
         if key not in self._leaves:

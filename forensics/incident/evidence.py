@@ -14,6 +14,7 @@ from forensics.lake import read
 from forensics.lake.read import Kept
 from forensics.lake.snapshot import Snapshot
 from forensics.records.jsontext import dumps
+from forensics.records.plural import count_of
 
 #: A part of an answer that names more decisions than these is taken to be about the first of them.
 RECORDS_MAX = 50
@@ -113,10 +114,10 @@ def problems(
             altered.append(f"the received bytes of {names} are not those of their leaves")
         if found is not None and found.digest != window.digest:
             remarks.append(
-                f"its window holds {found.decisions:,} decisions now and held "
+                f"its window holds {count_of(found.decisions, 'decision')} now and held "
                 f"{window.decisions:,} then"
                 if found.decisions != window.decisions
-                else f"its window holds {found.decisions:,} decisions as then, but not the same"
+                else f"its window has {count_of(found.decisions, 'decision')} as then, not the same"
             )
     return Problems("; ".join(sorted(altered)) or None, "; ".join(remarks) or None)
 

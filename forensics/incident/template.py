@@ -14,10 +14,11 @@ from forensics.incident.pins import Pin, Pinnable, pin
 from forensics.incident.pointers import pointer
 from forensics.incident.questions import Argument, Question
 from forensics.lake.layout import identity
-from forensics.lake.read import from_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.records.jsontext import time_text
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros
 
 #: What came before, to tell what is usual.
 USUAL = timedelta(days=7)
@@ -179,9 +180,9 @@ class _Template:
     def _impact(self) -> Iterator[Pinnable]:
         counts = self._answers.ask(self._counted)
         span = f"from {_at(self._since)} to {_at(self._until)} UTC"
-        words = f"{counts['decisions']:,} decisions of {self._point} {span}"
+        words = f"{count_of(counts['decisions'], 'decision')} of {self._point} {span}"
         yield Pinnable(self._counted, "/decisions", words)
-        words = f"They are about {counts['subjects']:,} subjects"
+        words = f"They are about {count_of(counts['subjects'], 'subject')}"
         if counts["without_subject"]:
             words += f"; {counts['without_subject']:,} of them name none"
         yield Pinnable(self._counted, "/subjects", words)
@@ -195,7 +196,8 @@ class _Template:
             before = self._answers.ask(self._before)
             words = (
                 f"Usually it is {_percent(before['rate'])}: the share of {self._outcome} among the "
-                f"{before['decisions']:,} decisions from {_at(self._usual_since)} on until then"
+                f"{count_of(before['decisions'], 'decision')} from {_at(self._usual_since)} "
+                "on until then"
             )
             yield Pinnable(self._before, "/rate", safe_text(words))
 
@@ -237,8 +239,9 @@ class _Template:
             if found["severity"] == "info":
                 continue
             words = (
-                f"{_shown(found['first'])} UTC: the first of {found['count']:,} decisions "
-                f"({_percent(found['share'])}) with {found['kind'].replace('_', ' ')}: "
+                f"{_shown(found['first'])} UTC: the first of "
+                f"{count_of(found['count'], 'decision')} ({_percent(found['share'])}) "
+                f"with {found['kind'].replace('_', ' ')}: "
                 f"{found['statement']}; the last at {_shown(found['last'])}"
             )
             where = pointer(["found", number])

@@ -13,6 +13,7 @@ import unicodedata
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ import pytest
 os.environ["TEXTUAL_FPS"] = "20"
 pytest.importorskip("textual")
 from textual.events import Key
+
+from forensics.testing import change_record, decision_record, override_record
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,7 @@ class Seat:
     def __init__(self, app: Any, pilot: Any) -> None:
         self.app = app
         self.pilot = pilot
+        pilot.pause = self.press  # before and after what the mouse does, too
         self._drawn = asyncio.Event()
         self._display = app._display
         app._display = self._displayed
@@ -87,6 +91,12 @@ class Seat:
     @property
     def text(self) -> str:
         return "\n".join(self.lines)
+
+    @staticmethod
+    def at_cursor(text: str) -> str:
+        """The line of a screen that the cursor is on."""
+        (line,) = (line for line in text.splitlines() if line.startswith(">"))
+        return line
 
     async def press(self, *keys: str) -> None:
         """Press keys, and wait until all have been answered, but not for what works in threads."""
@@ -127,13 +137,13 @@ class Seat:
 
     async def worked(self) -> None:
         """Wait until nothing works in a thread."""
-        await self.see(lambda _: all(worker.is_finished for worker in self.app.workers))
+        await self.until(lambda: all(worker.is_finished for worker in self.app.workers))
         await self.press()
 
     async def rest(self) -> None:
         """Wait until nothing works in a thread, is to happen after a while, or is to be drawn."""
 
-        def quiet(_: str) -> bool:
+        def quiet() -> bool:
             app, screen = self.app, self.app.screen
             if app._resize_event is not None or app._resize_timer is not None or screen._callbacks:
                 return False
@@ -147,26 +157,60 @@ class Seat:
 
         calm = 0
         while calm < 3:  # what is done after the next drawing may begin something new
-            await self.see(quiet)
+            await self.until(quiet)
             await self.press()
-            calm = calm + 1 if quiet("") else 0
+            calm = calm + 1 if quiet() else 0
 
     async def type(self, text: str) -> None:
-        await self.pilot.press(*text)
+        """Type text, as fast as it is taken."""
+        await self.press(*text)
 
-    async def see(self, wanted: str | Callable[[str], bool], patience_s: float = 60) -> str:
+    async def click(self, *where: Any, **how: Any) -> None:
+        """Click as the pilot does, ``times`` times at an ``offset``, and wait for the answer."""
+        await self.pilot.click(*where, **how)
+
+    async def to_time(self, text: str) -> None:
+        """Go to a time."""
+        await self.press("at")
+        await self.see("go to a time")
+        await self.type(text)
+        await self.press("enter")
+        await self.see(lambda shown: "go to a time" not in shown)
+
+    async def search(self, text: str) -> None:
+        """Ask for what the place looks for: rows of a condition, a name."""
+        await self.press("slash")
+        await self.type(text)
+        await self.press("enter")
+
+    async def see(self, wanted: str | Callable[[str], bool], patience_s: float = 180) -> str:
         """Wait until the screen shows something, and all that it shows then."""
         shown = wanted if callable(wanted) else lambda text: wanted in text
+        text = ""
+
+        def seen() -> bool:
+            nonlocal text
+            text = self.text
+            return shown(text)
+
+        try:
+            await self.until(seen, patience_s)
+        except TimeoutError:
+            raise AssertionError(f"the screen never showed {wanted!r}:\n{self.text}") from None
+        return text
+
+    async def until(self, so: Callable[[], bool], patience_s: float = 180) -> None:
+        """Wait until something is so, without a look at the screen, which takes a while."""
         until = time.monotonic() + patience_s
         while time.monotonic() < until:
             if self.app._exception is not None:
                 raise self.app._exception
             self._drawn.clear()
-            if shown(self.text):
-                return self.text
+            if so():
+                return
             with suppress(TimeoutError):  # not all that is waited for is drawn
                 await asyncio.wait_for(self._drawn.wait(), 0.1)
-        raise AssertionError(f"the screen never showed {wanted!r}:\n{self.text}")
+        raise TimeoutError(f"it never was so; the screen shows:\n{self.text}")
 
 
 Seated = Callable[..., AbstractAsyncContextManager[Seat]]
@@ -253,6 +297,39 @@ def terminal(surroundings: Path) -> Iterator[Callable[..., Terminal]]:
     yield start
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def hostile_history(lake: Path, take_in: Callable[..., Any]) -> Path:
+    """Nine hours of decisions, changes and overrides, each full of a text that must do nothing."""
+    texts = [
+        "\x1b[2J", "\x1b]52;c;cm0=\x07", "a\rb", "\u202eb\u202c", "[@click=app.quit]x[/]", "[/]",
+        "漢字" * 40, "x\u2028y", "$primary",
+    ]  # fmt: skip
+    begin = datetime(2026, 10, 1, tzinfo=UTC)
+    records: list[Any] = []
+    for at, text in enumerate(texts):
+        time = (begin + timedelta(hours=at)).isoformat()
+        records += [
+            decision_record(
+                request_id=f"r{at}", decision_id=f"d{at}", occurred_at=time, outcome=text,
+                environment=text, region=text, model={"name": text, "version": text},
+                config={"name": text, "revision": text, "values": {text: text}},
+                feature_sources=[{"view": text, "features": ["x"], "dataset": text, "job": text,
+                                  "run_id": text}],
+            ),
+            change_record(
+                change_id=f"c{at}", kind="flag" if at % 2 else "deploy", component=text,
+                reason=text, actor=text, from_version=text, to_version=text, environment=text,
+                occurred_at=time, recorded_at=time, detail={text: text},
+            ),
+            override_record(
+                override_id=f"o{at}", decision_id=f"d{at}", reason=text, actor=text, scope=text,
+                occurred_at=time,
+            ),
+        ]  # fmt: skip
+    take_in(records)
+    return lake
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,12 @@ pytest.importorskip("textual")
 import itertools
 
 from forensics.lake import scan
-from forensics.lake.read import from_micros
+from forensics.lake.pages import known_spans
 from forensics.lake.snapshot import take
-from forensics.lake.window import Reader, View, known_spans
+from forensics.lake.window import Reader, View
 from forensics.reconstruct.changes import between
 from forensics.reconstruct.timeline import BINS, CELLS, moments, timeline
+from forensics.records.times import from_micros
 from forensics.testing import decision_record
 from forensics_tui.counted import Counted
 from forensics_tui.period import LEAST_US, Period

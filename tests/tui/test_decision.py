@@ -177,7 +177,7 @@ def test_what_nobody_foresaw_is_said_and_the_screen_stays(
             from textual.widgets._toast import Toast
 
             await seat.see("[summary]")
-            await seat.see(lambda _: bool(seat.app.screen.query(Toast)))
+            await seat.until(lambda: bool(seat.app.screen.query(Toast)))
             await seat.see("KeyError: '[@click=app.quit]x[/]'")
             await seat.press("escape")
             await seat.see("30,000 decisions")

@@ -23,11 +23,6 @@ def find(root: Path, where: str) -> Iterator[dict[str, Any]]:
     return rows(take(root), Query(where=where))
 
 
-def at_cursor(text: str) -> str:
-    (line,) = (line for line in text.splitlines() if line.startswith(">"))
-    return line
-
-
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 def test_it_opens_on_the_newest_decisions(sample_lake: Path, seated: Any, size: Any) -> None:
     async def session() -> None:
@@ -35,7 +30,7 @@ def test_it_opens_on_the_newest_decisions(sample_lake: Path, seated: Any, size: 
             text = await seat.see("bars up to")
             assert "30,000 decisions" in text
             assert "1 of 30,000" in text
-            assert at_cursor(text).startswith("> 10-30 23:57:46.575  ba99-59")
+            assert seat.at_cursor(text).startswith("> 10-30 23:57:46.575  ba99-59")
             assert all(len(line) == size[0] for line in seat.lines)
 
     asyncio.run(session())
@@ -57,7 +52,7 @@ def test_every_move_ends_where_it_says(sample_lake: Path, seated: Any) -> None:
                 place = to
                 await seat.see(f" {place:,} of 30,000")
                 text = await seat.see(lambda text: any(x.startswith(">") for x in text.split("\n")))
-                assert "·" not in at_cursor(text)
+                assert "·" not in seat.at_cursor(text)
 
     asyncio.run(session())
 
@@ -66,13 +61,11 @@ def test_a_filter_narrows_the_rows_and_escape_takes_it_away(sample_lake: Path, s
     async def session() -> None:
         async with seated(sample_lake) as seat:
             await seat.see("1 of 30,000")
-            await seat.press("slash")
-            await seat.type("utilisation_3m > 5")
-            await seat.press("enter")
+            await seat.search("utilisation_3m > 5")
             await seat.see(lambda text: "of 30,000" not in text.split("filter")[1])
             matches = list(find(sample_lake, "utilisation_3m > 5"))
             text = await seat.see(f"1 of {len(matches):,}")
-            assert matches[0]["request_id"] in at_cursor(text)
+            assert matches[0]["request_id"] in seat.at_cursor(text)
             await seat.press("escape")
             await seat.see("of 30,000")
 
@@ -84,13 +77,11 @@ def test_what_is_wrong_with_a_condition_stands_under_it_and_the_rows_stay(
 ) -> None:
     async def session() -> None:
         async with seated(sample_lake) as seat:
-            before = at_cursor(await seat.see("1 of 30,000"))
-            await seat.press("slash")
-            await seat.type("utilisation_3n > 5")
-            await seat.press("enter")
+            before = seat.at_cursor(await seat.see("1 of 30,000"))
+            await seat.search("utilisation_3n > 5")
             text = await seat.see("Nearest names")
             assert "utilisation_3m" in text
-            assert at_cursor(text) == before
+            assert seat.at_cursor(text) == before
             await seat.press("escape")
             await seat.see(lambda text: "Nearest names" not in text)
 
@@ -154,7 +145,7 @@ def test_the_wheel_scrolls_and_the_cursor_stays_in_sight(sample_lake: Path, seat
             await seat.see("1 of 30,000")
             for _ in range(5):
                 seat.app.screen.table.scroll_relative(y=7, animate=False)
-                await seat.pilot.pause()
+                await seat.press()
             await seat.see("36 of 30,000")
 
     asyncio.run(session())
@@ -167,10 +158,10 @@ def test_any_column_sorts_and_time_sorts_again(sample_lake: Path, seated: Any) -
             await seat.press("l", "l", "l", "S")
             text = await seat.see("score ▼")
             assert "of the first 10,000 of 30,000" in text
-            highest = float(at_cursor(text).split()[5])
+            highest = float(seat.at_cursor(text).split()[5])
             await seat.press("S")
             text = await seat.see("score ▲")
-            assert float(at_cursor(text).split()[5]) < highest
+            assert float(seat.at_cursor(text).split()[5]) < highest
             await seat.press("T")
             await seat.see("1 of 30,000")
 
@@ -186,7 +177,7 @@ def test_it_goes_to_a_time(sample_lake: Path, seated: Any) -> None:
             await seat.press("ctrl+u")
             await seat.type("2026-10-21 02:41:07.318")
             await seat.press("enter")
-            assert SHOWCASE in at_cursor(await seat.see("> 10-21"))
+            assert SHOWCASE in seat.at_cursor(await seat.see("> 10-21"))
             await seat.press("at")
             await seat.type("-1h")
             await seat.press("enter")
@@ -202,7 +193,7 @@ def test_the_window_narrows_around_the_row_and_widens_again(sample_lake: Path, s
             await seat.see(lambda text: "bars up to" in text and "counted" not in text)
             await seat.press("plus", "plus")
             text = await seat.see("of 30,000 decisions")
-            assert SHOWCASE in at_cursor(text)
+            assert SHOWCASE in seat.at_cursor(text)
             await seat.press("0")
             await seat.see("2026-10-01 to 2026-10-30")
 
@@ -215,9 +206,7 @@ def test_columns_are_chosen(sample_lake: Path, seated: Any) -> None:
             await seat.see("1 of 30,000")
             await seat.press("c")
             await seat.see("part of a name")
-            await seat.press("slash")
-            await seat.type("utilisation_3m")
-            await seat.press("enter")
+            await seat.search("utilisation_3m")
             await seat.see("[ ] features.utilisation_3m")
             await seat.press("space")
             await seat.see("[x] features.utilisation_3m")
@@ -233,7 +222,7 @@ def test_marks_and_copies(sample_lake: Path, seated: Any) -> None:
         async with seated(sample_lake) as seat:
             await seat.see("1 of 30,000")
             await seat.press("m")
-            assert at_cursor(await seat.see("1 marked")).startswith(">*")
+            assert seat.at_cursor(await seat.see("1 marked")).startswith(">*")
             await seat.press("m")
             await seat.see(lambda text: "marked" not in text)
             await seat.press("l", "y")
@@ -257,13 +246,13 @@ def test_help_tells_the_keys_of_the_place_and_the_palette_does_them(
             await seat.see("1 of 30,000")
             await seat.press("question_mark")
             text = await seat.see("keys · decisions")
-            assert "jump to a time" in text
+            assert "go to a time" in text
             await seat.press("escape", "colon")
             await seat.see(lambda text: "keys · " not in text and "Search" in text)
-            await seat.type("jump")
-            await seat.see("jump to a time")
+            await seat.type("go to a time")
+            await seat.see("key @ ^g")
             await seat.press("down", "enter")
-            await seat.see("go to a time")
+            await seat.see("go to a time (UTC)")
 
     asyncio.run(session())
 
@@ -275,7 +264,7 @@ def test_the_histogram_shows_the_rise_and_a_click_goes_there(
         async with seated(sample_lake) as seat:
             text = await seat.see(lambda text: "DECLINE" in text.splitlines()[1])
             assert "▲" in text.splitlines()[4]
-            await seat.pilot.click("#histogram", offset=(54, 2))
+            await seat.click("#histogram", offset=(54, 2))
             await seat.see("> 10-21")
             await seat.press("o")
             await seat.see(lambda text: not text.splitlines()[1].startswith("DECLINE"))
@@ -287,11 +276,11 @@ def test_the_mouse_moves_sorts_and_opens(sample_lake: Path, seated: Any) -> None
     async def session() -> None:
         async with seated(sample_lake) as seat:
             await seat.see("1 of 30,000")
-            await seat.pilot.click("#table", offset=(10, 3))
+            await seat.click("#table", offset=(10, 3))
             await seat.see("3 of 30,000")
-            await seat.pilot.click("#table", offset=(25, 0))
+            await seat.click("#table", offset=(25, 0))
             await seat.see("request ▼")
-            await seat.pilot.click("#table", offset=(25, 2), times=2)
+            await seat.click("#table", offset=(25, 2), times=2)
             await seat.see("[summary]")
 
     asyncio.run(session())
@@ -301,9 +290,7 @@ def test_the_rate_is_that_of_the_rows_and_says_so(sample_lake: Path, seated: Any
     async def session() -> None:
         async with seated(sample_lake, size=(120, 30)) as seat:
             await seat.see("of all · bars up to")
-            await seat.press("slash")
-            await seat.type("utilisation_3m > 40")
-            await seat.press("enter")
+            await seat.search("utilisation_3m > 40")
             text = await seat.see(lambda text: "of the matches" in text and "counted" not in text)
             found = list(find(sample_lake, "utilisation_3m > 40"))
             declined = sum(row["outcome"] == "DECLINE" for row in found)
@@ -326,22 +313,20 @@ def test_it_goes_from_change_to_change(sample_lake: Path, seated: Any) -> None:
                 while True:
                     await seat.press(key)
                     before = there[-1] if there else ""
-                    text = await seat.see(
-                        lambda text, end=end, before=before: (
-                            end in text
-                            or (
-                                "\n▲ " in text
-                                and text.splitlines()[-1].rstrip() != before
-                                and "\n>" in text
-                            )
-                        )
-                    )
-                    said = text.splitlines()[-1].rstrip()
+
+                    def there_or_over(text: str, end: str = end, before: str = before) -> bool:
+                        said = text.splitlines()[-1].rstrip()
+                        if end in said:
+                            return True
+                        if not said.startswith("▲ ") or said == before or "\n>" not in text:
+                            return False
+                        # The row is the first that was decided after the change.
+                        return bool(seat.at_cursor(text)[2:20] >= said[7:25])
+
+                    said = (await seat.see(there_or_over)).splitlines()[-1].rstrip()
                     if end in said:
                         break
                     there.append(said)
-                    # The row is the first that was decided after the change.
-                    assert at_cursor(text)[2:20] >= said[7:25]
                 times.append([words[2:25] for words in there])
             assert len(times[0]) > 5
             assert times[0] == sorted(times[0], reverse=True)
@@ -366,34 +351,30 @@ def test_it_goes_from_mark_to_mark(sample_lake: Path, seated: Any) -> None:
             await seat.press("m", "at", "ctrl+u")
             await seat.type("2026-10-21 02:41:07.318")
             await seat.press("enter")
-            assert SHOWCASE in at_cursor(await seat.see("> 10-21"))
+            assert SHOWCASE in seat.at_cursor(await seat.see("> 10-21"))
             await seat.press("m", "apostrophe")
             await seat.see("30,000 of 30,000")
             await seat.press("apostrophe")
             await seat.see("no further mark below")
             await seat.press("quotation_mark")
-            assert SHOWCASE in at_cursor(await seat.see(">*10-21"))
+            assert SHOWCASE in seat.at_cursor(await seat.see(">*10-21"))
             await seat.press("quotation_mark")
             await seat.see("1 of 30,000")
             await seat.press("quotation_mark")
             await seat.see("no further mark above")
             # One that is not among the rows is passed by, and another order has its own places.
-            await seat.press("slash")
-            await seat.type(f"request_id <> '{SHOWCASE}'")
-            await seat.press("enter")
+            await seat.search(f"request_id <> '{SHOWCASE}'")
             await seat.see("1 of 29,999")
             await seat.press("apostrophe")
             await seat.see("29,999 of 29,999")
             await seat.press("escape")
             await seat.see("30,000 of 30,000")
-            await seat.press("slash")
-            await seat.type("utilisation_3m > 5")
-            await seat.press("enter")
+            await seat.search("utilisation_3m > 5")
             await seat.see(lambda text: "ends" not in text and "1 of 30,000" not in text)
             await seat.press("g", "l", "S")
             await seat.see("request ▼")
             await seat.press("g", "apostrophe")
-            assert SHOWCASE in at_cursor(await seat.see("\n>*"))
+            assert SHOWCASE in seat.at_cursor(await seat.see("\n>*"))
 
     asyncio.run(session())
 
@@ -513,7 +494,7 @@ def test_writing_can_be_ended_and_leaves_nothing(
 ) -> None:
     import threading
 
-    from forensics.lake.window import TimePages
+    from forensics.lake.pages import TimePages
 
     began, allowed = threading.Event(), threading.Event()
     read = TimePages.rows
@@ -531,15 +512,13 @@ def test_writing_can_be_ended_and_leaves_nothing(
             await seat.see("1 of 30,000")
             await seat.press("e", "enter")
             await seat.see("writing")
-            while not began.is_set():
-                await asyncio.sleep(0.01)
+            await seat.until(began.is_set)
             await seat.press("e")
             await seat.see("being written already")
             await seat.press("escape")
             await seat.see("ended: no file was written")
             allowed.set()
-            while list(folder.iterdir()):
-                await asyncio.sleep(0.01)
+            await seat.until(lambda: not list(folder.iterdir()))
             await seat.see("1 of 30,000")
 
     try:
@@ -572,7 +551,7 @@ def test_it_follows_what_lands(growing: Path, take_in: Callable[..., Any], seate
             time = datetime(2026, 10, 2, tzinfo=UTC).isoformat()
             take_in([decision_record(request_id="r-late", occurred_at=time)])
             text = await seat.see("1 of 201")
-            assert "r-late" in at_cursor(text)
+            assert "r-late" in seat.at_cursor(text)
 
     asyncio.run(session())
 

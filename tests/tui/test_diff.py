@@ -290,13 +290,13 @@ def test_a_click_picks_the_row_and_the_column_and_a_second_opens(
             await two(seat)
             (y,) = (at for at, line in enumerate(seat.lines) if line.split()[:1] == ["y"])
             left, right = seat.lines[y].index("7"), seat.lines[y].index("≠") + 2
-            await seat.pilot.click(offset=(right, y))
+            await seat.click(offset=(right, y))
             await seat.press("y")
             await seat.see("copied: 2")
-            await seat.pilot.click(offset=(left, y))
+            await seat.click(offset=(left, y))
             await seat.press("y")
             await seat.see("copied: 7")
-            await seat.pilot.click(offset=(left, y), times=2)
+            await seat.click(offset=(left, y), times=2)
             await seat.see("request r-b")
 
     asyncio.run(session())

@@ -80,7 +80,7 @@ def test_a_click_on_markup_does_nothing(hostile: Path, seated: Any) -> None:
             text = await seat.see("press[/]")
             (y,) = (at for at, line in enumerate(text.splitlines()) if "press[/]" in line)
             x = text.splitlines()[y].index("press")
-            await seat.pilot.click(offset=(x + 1, y))
+            await seat.click(offset=(x + 1, y))
             await seat.press("j")
             assert seat.app.is_running
             assert seat.app.return_code in (None, 0)
@@ -235,11 +235,11 @@ def test_no_place_obeys_the_naughty_strings(
                     await seat.press(*"jjjj")
                     assert_inert(seat.text)
                 await seat.press("enter")
-                await seat.pilot.pause()
+                await seat.press()
                 assert_inert(seat.text)
                 while seat.app.screen.name != "decision" or seat.app.screen_stack[-2].name == name:
                     await seat.press("escape")
-                    await seat.pilot.pause()
+                    await seat.press()
             assert seat.app.is_running
 
     asyncio.run(session())

@@ -52,11 +52,8 @@ PLACES: dict[str, tuple[str | None, Way]] = {
 async def arrive(seat: Any, name: str, way: Way) -> Any:
     """The screen of a place, once it is there."""
     await way(seat)
-    for _ in range(3_000):
-        if seat.app.screen.name == name:
-            return seat.app.screen
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{name} never came:\n{seat.text}")
+    await seat.until(lambda: seat.app.screen.name == name)
+    return seat.app.screen
 
 
 def back_to(seat: Any, place: Any) -> bool:
@@ -99,13 +96,13 @@ def test_every_key_of_a_place_can_be_pressed_and_help_names_it(
                     if not back_to(seat, place):
                         place = await arrive(seat, name, way)
                     await seat.press(one)
-                    await seat.pilot.pause()
+                    await seat.press()
                     assert seat.app._exception is None, (key, seat.app._exception)
                     assert seat.app.is_running, key
                     assert seat.app.return_code in (None, 0), key
             back_to(seat, place)
             await seat.press(last[0])
-            await seat.pilot.pause()
+            await seat.press()
             assert seat.app._exit
 
     asyncio.run(session())

@@ -230,9 +230,7 @@ def test_a_name_is_asked_for_and_one_that_nothing_has_is_said(chain: Path, seate
             await seat.press("enter")
             await seat.see("job pipelines/load")
             await seat.see("warehouse/raw")
-            await seat.press("/")
-            await seat.type("dataset:warehouse/cleen")
-            await seat.press("enter")
+            await seat.search("dataset:warehouse/cleen")
             await seat.see("Lineage knows no dataset 'warehouse/cleen'")
             assert "dataset:warehouse/clean," in seat.text
             await seat.press("escape")
@@ -338,10 +336,10 @@ def test_a_click_walks(chain: Path, seated: Any) -> None:
             await begun(seat)
             text = await seat.see("dataset warehouse/features")
             (y,) = (at for at, line in enumerate(text.splitlines()) if "dataset w" in line)
-            await seat.pilot.click(offset=(12, y))
+            await seat.click(offset=(12, y))
             await seat.press("y")
             assert seat.app.clipboard == "dataset:warehouse/features"
-            await seat.pilot.click(offset=(12, y), times=2)
+            await seat.click(offset=(12, y), times=2)
             await seat.see("lineage of dataset warehouse/features")
 
     asyncio.run(session())

@@ -48,9 +48,7 @@ def test_each_new_view_is_one_look_with_who_looks_and_at_what(three: Path, seate
             assert first["shown_to"].startswith("2026-10-03T00:00:00")
             await seat.press("j", "k", "G", "g")
             assert len(looks(three)) == 1
-            await seat.press("/")
-            await seat.type("x > 1.5")
-            await seat.press("enter")
+            await seat.search("x > 1.5")
             await seat.see("1 of 2")
             found = looks(three)[-1]
             assert found["decision_ids"] == ["d-3", "d-2"]
@@ -62,6 +60,27 @@ def test_each_new_view_is_one_look_with_who_looks_and_at_what(three: Path, seate
     found = looks(three)
     assert {look["how"] for look in found} == {"tui"}
     assert {(look["case"], look["reason"]) for look in found} == {("INC-7", "declined at night")}
+
+
+def test_rows_that_are_scrolled_to_are_named_before_they_are_shown(
+    lake: Path, take_in: TakeIn, seated: Any
+) -> None:
+    take_in(decision_record(decision_id=f"d-{n}", request_id=f"r-{n}") for n in range(900))
+
+    async def session() -> None:
+        async with seated(lake, size=(120, 40)) as seat:
+            await seat.see("1 of 900")
+            (first,) = looks(lake)
+            before = set(first["decision_ids"])
+            await seat.press("G")
+            await seat.see("900 of 900")
+            await seat.see("r-0 ")
+            later = {one for look in looks(lake)[1:] for one in look["decision_ids"]}
+            assert "d-0" not in before
+            assert "d-0" in later
+            assert all(look["decisions"] < 900 for look in looks(lake)[1:])
+
+    asyncio.run(session())
 
 
 def test_a_view_that_finds_nothing_is_no_look(three: Path, seated: Any) -> None:
@@ -87,9 +106,7 @@ def test_where_looks_have_to_be_recorded_nothing_is_shown_without(
         async with seated(three) as seat:
             await seat.see("1 of 3")
             spool(three)
-            await seat.press("/")
-            await seat.type("x > 1.5")
-            await seat.press("enter")
+            await seat.search("x > 1.5")
             text = await seat.see("This look cannot be recorded")
             assert "1 of 2" not in text
 

@@ -116,7 +116,7 @@ def test_the_lists_keys_choose_and_the_mouse_does_too(
             statements = seat.app.screen.query_one(OptionList)
             await seat.press("down", "down", "up")
             assert statements.highlighted == 1
-            await seat.pilot.click(OptionList, offset=(3, 0))
+            await seat.click(OptionList, offset=(3, 0))
             await seat.type("x")
             assert statements.highlighted == 0
             assert seat.app.screen.query_one("#note").value == "x"

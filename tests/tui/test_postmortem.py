@@ -23,29 +23,43 @@ SHOWCASE = "7f3a-c1"
 Opened = Callable[..., AbstractAsyncContextManager[Any]]
 
 
+WINDOW: dict[str, Any] = {
+    "decision-point": "credit_line", "since": "2026-10-21T02:13Z", "until": "2026-10-21T03:13Z",
+}  # fmt: skip
+COUNT = Question("find", {**WINDOW, "count": True})
+DECLINED = Question("find", {**WINDOW, "where": "outcome = 'DECLINE'", "count": True})
+TRACE = Question("trace", {"id": SHOWCASE, "no-replay": True})
+PINS = [
+    Pinnable(COUNT, "/decisions", "so many decisions of credit_line"),
+    Pinnable(COUNT, "/outcomes", "their outcomes"),
+    Pinnable(Question("timeline", {**WINDOW, "outcome": "DECLINE"}), "", "the rate"),
+    Pinnable(DECLINED, "/decisions", "so many were declined"),
+    Pinnable(TRACE, "/decision/outcome", "DECLINE"),
+]
+#: The same with one that takes half a second to ask.
+OF_EACH_KIND = [*PINS, Pinnable(Question("check", WINDOW), "/decisions", "so many were checked")]
+of_each_kind = pytest.mark.parametrize("text", ["of each kind"], indirect=True)
+
+
 @pytest.fixture(scope="module")
-def text(sample_lake: Path) -> str:
-    """A postmortem of the incident with a pin of each kind."""
+def asked(sample_lake: Path) -> dict[str, str]:
+    """What is written of each pin, by its statement."""
     snapshot = take(sample_lake)
-    window: dict[str, Any] = {
-        "decision-point": "credit_line", "since": "2026-10-21T02:13Z", "until": "2026-10-21T03:13Z",
-    }  # fmt: skip
-    count = Question("find", {**window, "count": True})
-    wanted = [
-        Pinnable(count, "/decisions", "so many decisions of credit_line"),
-        Pinnable(count, "/outcomes", "their outcomes"),
-        Pinnable(Question("timeline", {**window, "outcome": "DECLINE"}), "", "the rate"),
-        Pinnable(Question("check", window), "/decisions", "so many were checked"),
-        Pinnable(
-            Question("trace", {"id": SHOWCASE, "no-replay": True}), "/decision/outcome", "DECLINE"
-        ),
-    ]
     with Answers(snapshot) as answers:
-        blocks = [pin_text(pin(snapshot, one, answers=answers)) for one in wanted]
+        return {
+            one.statement: pin_text(pin(snapshot, one, answers=answers)) for one in OF_EACH_KIND
+        }
+
+
+@pytest.fixture
+def text(request: pytest.FixtureRequest, asked: dict[str, str]) -> str:
+    """A postmortem of the incident, with five pins or with one of each kind."""
+    wanted = OF_EACH_KIND if getattr(request, "param", None) else PINS
     head = (
         '+++\ntitle = "The night of the scale"\ndecision_point = "credit_line"\n'
         "since = 2026-10-21T02:13:00Z\nuntil = 2026-10-21T03:13:00Z\n+++\n"
     )
+    blocks = [asked[one.statement] for one in wanted]
     sections = ["## Summary\n\n*what happened*\n", "## Impact\n", *blocks, "## Actions\n\n- none\n"]
     return "\n".join([head, *sections])
 
@@ -73,7 +87,7 @@ def opened(sample_lake: Path, path: Path, seated: Any) -> Opened:
             await seat.press("enter")
             await seat.see("The night of the scale")
             if checked:
-                await seat.see(lambda _: not seat.app.screen._asking and bool(checks(seat)))
+                await seat.until(lambda: not seat.app.screen._asking and bool(checks(seat)))
             yield seat
 
     return opened
@@ -93,9 +107,10 @@ def pins(path: Path) -> list[str]:
 
 async def settled(seat: Any) -> None:
     """Until what was written is laid out."""
-    await seat.see(lambda _: seat.app.screen._text == editor(seat).text)
+    await seat.until(lambda: seat.app.screen._text == editor(seat).text)
 
 
+@of_each_kind
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 def test_pins_read_as_statements_that_still_hold(opened: Opened, size: tuple[int, int]) -> None:
     async def session() -> None:
@@ -286,9 +301,9 @@ def test_all_pins_are_asked_again_and_that_can_be_ended(
 ) -> None:
     import threading
 
-    from forensics_tui.screens import postmortem
+    from forensics_tui.screens import asks_pins
 
-    asked = postmortem.recheck
+    asked = asks_pins.recheck
     allowed = threading.Event()
 
     def slow(*arguments: Any, **options: Any) -> Any:
@@ -297,7 +312,7 @@ def test_all_pins_are_asked_again_and_that_can_be_ended(
 
     async def session() -> None:
         async with opened() as seat:
-            monkeypatch.setattr(postmortem, "recheck", slow)
+            monkeypatch.setattr(asks_pins, "recheck", slow)
             await seat.press("r")
             await seat.see("checking, 0 of")
             await seat.see("…")
@@ -315,13 +330,14 @@ def test_all_pins_are_asked_again_and_that_can_be_ended(
 
 
 @pytest.mark.parametrize(
-    ("command", "there"),
+    ("command", "there", "text"),
     [
-        ("trace", "[summary]"),
-        ("timeline", "› timeline"),
-        ("check", "› findings"),
-        ("find", "of 107"),
+        ("trace", "[summary]", None),
+        ("timeline", "› timeline", None),
+        ("check", "› findings", "of each kind"),
+        ("find", "of 107", None),
     ],
+    indirect=["text"],
 )
 def test_a_pin_leads_to_the_place_that_it_comes_from(
     opened: Opened, path: Path, command: str, there: str
@@ -348,10 +364,10 @@ def test_a_click_picks_a_pin_and_a_second_one_follows_it(opened: Opened, path: P
         async with opened() as seat:
             lines = seat.app.screen._preview.text
             y = next(at for at, line in enumerate(lines) if "decisions of credit_line" in line)
-            await seat.pilot.click("#preview", offset=(10, y))
+            await seat.click("#preview", offset=(10, y))
             await seat.see("> ✓")
             assert seat.app.screen._pin.id == pins(path)[0]
-            await seat.pilot.click("#preview", offset=(10, y))
+            await seat.click("#preview", offset=(10, y))
             await seat.see("› decisions  ")
 
     asyncio.run(session())
@@ -360,7 +376,7 @@ def test_a_click_picks_a_pin_and_a_second_one_follows_it(opened: Opened, path: P
 def test_two_clicks_in_the_text_begin_to_write(opened: Opened) -> None:
     async def session() -> None:
         async with opened() as seat:
-            await seat.pilot.click("#editor", offset=(3, 3), times=2)
+            await seat.click("#editor", offset=(3, 3), times=2)
             await seat.see("writing")
 
     asyncio.run(session())
@@ -506,8 +522,9 @@ def test_with_no_postmortem_it_offers_to_make_one_and_escape_goes_back(
         async with seated(sample_lake, postmortems=tmp_path / "none", identifier=SHOWCASE) as seat:
             await seat.see("[summary]")
             await seat.press("P")
-            shown = await seat.see("a new postmortem")
-            assert "2026-10-21 02:13" in shown
+            await seat.see("a new postmortem")
+            await seat.see("since  2026-10-21 02:13:00")
+            assert "until  2026-10-21 05:41:00" in seat.text
             await seat.press("escape")
             await seat.see("[summary]")
             await seat.see(lambda text: "postmortem" not in text.splitlines()[0])
@@ -586,11 +603,11 @@ def test_a_statement_that_is_worded_anew_is_the_pins_and_nothing_else_changes(te
 
     draft = Draft()
     folded = draft.folded(text)
-    told = folded.replace("so many were checked", "every one of them was looked at")
+    told = folded.replace("so many were declined", "every one of them was looked at")
     before, after = Document.of(text), Document.of(draft.whole(told))
     assert after.pins[3].statement == "every one of them was looked at"
     assert after.pins[3].value == before.pins[3].value
-    assert after.text == text.replace("so many were checked", "every one of them was looked at")
+    assert after.text == text.replace("so many were declined", "every one of them was looked at")
 
 
 def test_a_pin_that_is_named_twice_is_there_twice(text: str) -> None:

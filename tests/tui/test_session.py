@@ -8,7 +8,6 @@ import select
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,9 +44,9 @@ def test_from_the_lake_to_an_exported_postmortem_in_under_forty_keys(
     for _ in range(10):  # back from change to change, to the one at 02:13
         if "▲ 2026-10-21 02:13" in seat.screen():
             break
+        last = seat.screen().splitlines()[-1]
         seat.press("N")
-        seat.see(lambda screen: "▲ 2026-" in screen.splitlines()[-1])
-        time.sleep(0.5)
+        seat.see(lambda screen, last=last: "▲ 2026-" in screen.splitlines()[-1] != last)
     seat.press("Enter")
     seat.see("bit exact ·")
     seat.press("p")

@@ -148,7 +148,7 @@ async def decision(seat: Any) -> AsyncIterator[str]:
 
 async def come_to(seat: Any, name: str) -> None:
     """Wait until a place is there and whole."""
-    await seat.see(lambda text: seat.app.screen.name == name)
+    await seat.until(lambda: seat.app.screen.name == name)
     await still(seat)
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from forensics.incident import pins
-from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import take
 from forensics.reconstruct.changes import between
 from forensics.reconstruct.timeline import timeline
-from forensics.testing import change_record, decision_record, override_record
+from forensics.records.times import from_micros, to_micros
+from forensics.testing import decision_record
 
 JUMP = datetime(2026, 10, 21, 2, 13, 4, tzinfo=UTC)
 BACK = datetime(2026, 10, 21, 5, 40, 5, tzinfo=UTC)
@@ -32,19 +32,6 @@ async def opened(seat: Any) -> Any:
     return seat.app.screen
 
 
-async def to_time(seat: Any, text: str) -> None:
-    await seat.press("at")
-    await seat.see("go to a time")
-    await seat.type(text)
-    await seat.press("enter")
-    await seat.see(lambda shown: "go to a time" not in shown)
-
-
-def cursor(text: str) -> str:
-    (line,) = (line for line in text.splitlines() if line.startswith(">"))
-    return line
-
-
 def lane(text: str, name: str) -> str:
     (line,) = (line for line in text.splitlines() if line[:9].strip() == name)
     return line[9:]
@@ -54,7 +41,7 @@ async def settled(seat: Any) -> str:
     """Wait until what is in sight has been counted as finely as it is shown."""
     screen = seat.app.screen
 
-    def fine(_: str) -> bool:
+    def fine() -> bool:
         columns = screen.period.span_us // screen._axis.columns
         counted, near = screen._counted, screen._near
         return bool(
@@ -67,7 +54,8 @@ async def settled(seat: Any) -> str:
         )
 
     await seat.rest()
-    text: str = await seat.see(fine)
+    await seat.until(fine)
+    text: str = seat.text
     return text
 
 
@@ -113,7 +101,7 @@ def test_next_and_previous_go_through_every_change(sample_lake: Path, seated: An
             for _ in times:
                 await seat.press("N")
                 seen.append(screen.time_us)
-                assert cursor(seat.text)
+                assert seat.at_cursor(seat.text)
             assert seen == times[::-1]
             await seat.press("N")
             assert screen.time_us == times[0]
@@ -133,7 +121,7 @@ def test_zooming_goes_from_a_month_to_seconds_around_the_cursor_and_back(
     async def session() -> None:
         async with seated(sample_lake, size=(120, 40)) as seat:
             screen = await opened(seat)
-            await to_time(seat, "2026-10-21 02:19:46")
+            await seat.to_time("2026-10-21 02:19:46")
             whole = screen.period
             for key in ("plus", "equals_sign") * 11:
                 await seat.press(key)
@@ -161,7 +149,7 @@ def test_numbers_at_the_cursor_are_those_of_the_lake_at_every_zoom(
     async def session() -> None:
         async with seated(sample_lake, size=(120, 40)) as seat:
             screen = await opened(seat)
-            await to_time(seat, "2026-10-21 03:00")
+            await seat.to_time("2026-10-21 03:00")
             for _ in range(8):
                 text = await settled(seat)
                 head, here = text.splitlines()[1:3]
@@ -190,7 +178,7 @@ def test_every_statement_that_can_be_pinned_is_true(sample_lake: Path, seated: A
     async def session() -> None:
         async with seated(sample_lake, size=(120, 40)) as seat:
             screen = await opened(seat)
-            await to_time(seat, "2026-10-21 02:13:04")
+            await seat.to_time("2026-10-21 02:13:04")
             change, moved, here, whole = screen.pinnables()
             assert "by t.wern" in change.statement
             assert "19.4% → 40.2% (+20.8 points)" in moved.statement
@@ -206,7 +194,7 @@ def test_every_statement_that_can_be_pinned_is_true(sample_lake: Path, seated: A
                 await seat.press("plus")
             await settled(seat)
             await seat.press("j")
-            assert "run billing_features 89e582bf" in cursor(seat.text)
+            assert "run billing_features 89e582bf" in seat.at_cursor(seat.text)
             run = screen.pinnables()[0]
             assert "3e1f: complete" in run.statement
             assert pins.pin(lake, run, "").value.preview
@@ -225,7 +213,7 @@ def test_up_and_down_go_through_events_of_every_lane(sample_lake: Path, seated: 
     async def session() -> None:
         async with seated(sample_lake, size=(120, 40)) as seat:
             screen = await opened(seat)
-            await to_time(seat, "2026-10-21 03:00")
+            await seat.to_time("2026-10-21 03:00")
             for _ in range(6):
                 await seat.press("plus")
             await settled(seat)
@@ -261,7 +249,7 @@ def test_the_cursor_moves_by_columns_and_what_is_in_sight_moves_with_it(
     async def session() -> None:
         async with seated(sample_lake) as seat:
             screen = await opened(seat)
-            await to_time(seat, "2026-10-15 00:00")
+            await seat.to_time("2026-10-15 00:00")
             for _ in range(5):
                 await seat.press("plus")
             column = screen.period.span_us // screen._axis.columns
@@ -280,7 +268,7 @@ def test_the_cursor_moves_by_columns_and_what_is_in_sight_moves_with_it(
                 await seat.press(key)
                 assert (screen.time_us - at) * sign > 0
             assert screen.period == period
-            await to_time(seat, "2020-01-01")
+            await seat.to_time("2020-01-01")
             await seat.see("No decision is as early or as late as that.")
             assert screen.time_us == screen.period.bounds[0]
             await seat.press("h")
@@ -295,7 +283,7 @@ def test_a_change_opens_with_who_did_it_and_the_rates_before_and_after(
     async def session() -> None:
         async with seated(sample_lake) as seat:
             await opened(seat)
-            await to_time(seat, "2026-10-21 02:13")
+            await seat.to_time("2026-10-21 02:13")
             await seat.press("enter")
             text = await seat.see("before and after")
             assert "timeline › 10-21 02:13:04" in text
@@ -329,7 +317,7 @@ def test_runs_overrides_and_findings_open_too(sample_lake: Path, seated: Any) ->
     async def session() -> None:
         async with seated(sample_lake, size=(120, 40)) as seat:
             screen = await opened(seat)
-            await to_time(seat, "2026-10-21 02:13")
+            await seat.to_time("2026-10-21 02:13")
             for _ in range(5):
                 await seat.press("plus")
             await settled(seat)
@@ -366,7 +354,7 @@ def test_a_check_tells_what_is_in_sight_and_escape_ends_it(sample_lake: Path, se
             await seat.press("escape")
             assert "not checked yet" in lane(seat.text, "findings")
             assert seat.app.screen is screen
-            await to_time(seat, "2026-10-21 02:13")
+            await seat.to_time("2026-10-21 02:13")
             for _ in range(4):
                 await seat.press("plus")
             await settled(seat)
@@ -379,7 +367,7 @@ def test_a_check_tells_what_is_in_sight_and_escape_ends_it(sample_lake: Path, se
             await settled(seat)
             assert lane(seat.text, "findings").count("?") > 20
             assert "✗" in lane(seat.text, "findings")
-            await to_time(seat, "2026-10-03 12:00")
+            await seat.to_time("2026-10-03 12:00")
             await seat.press("plus", "plus", "plus", "plus", "plus", "plus", "F")
             await seat.see(lambda text: "neither errors nor warnings" in lane(text, "findings"))
 
@@ -399,7 +387,7 @@ def test_a_window_without_decisions_cannot_be_checked_and_says_so(
             await seat.see("1 of 5")
             await seat.press("t")
             await seat.see("of 5 ·")
-            await to_time(seat, "2026-10-02 11:00")
+            await seat.to_time("2026-10-02 11:00")
             for _ in range(10):
                 await seat.press("plus")
             await seat.press("F")
@@ -414,14 +402,14 @@ def test_keys_lead_to_the_decisions_and_the_state_at_the_cursor(
     async def session() -> None:
         async with seated(sample_lake) as seat:
             screen = await opened(seat)
-            await to_time(seat, "2026-10-21 02:30")
+            await seat.to_time("2026-10-21 02:30")
             await seat.press("plus", "plus", "plus", "plus")
             await settled(seat)
             await seat.press("d")
             text = await seat.see(
                 lambda text: "timeline › decisions" in text and "> 10-21 02:" in text
             )
-            assert re.match("> 10-21 02:(2|30:00)", cursor(text))  # the last one before
+            assert re.match("> 10-21 02:(2|30:00)", seat.at_cursor(text))  # the last one before
             rows = timeline(
                 take(sample_lake),
                 from_micros(screen.period.since_us),
@@ -447,7 +435,7 @@ def test_it_opens_at_the_decision_that_one_looks_at(sample_lake: Path, seated: A
             await seat.press("t")
             await seat.see(COUNTED)
             assert "at 2026-10-21 02:41:" in seat.text
-            assert "billing_features 88ac → 3e1f" in cursor(await seat.see("\n>"))
+            assert "billing_features 88ac → 3e1f" in seat.at_cursor(await seat.see("\n>"))
 
     asyncio.run(session())
 
@@ -477,7 +465,7 @@ def test_the_copied_command_prints_what_is_in_sight(
     async def session() -> tuple[str, str]:
         async with seated(sample_lake, size=(120, 40)) as seat:
             await opened(seat)
-            await to_time(seat, "2026-10-21 03:00")
+            await seat.to_time("2026-10-21 03:00")
             for _ in range(5):
                 await seat.press("plus")
             text = await settled(seat)
@@ -503,19 +491,19 @@ def test_a_click_sets_the_time_and_a_second_one_opens_the_event(
             rows = seat.lines
             y = next(at for at, line in enumerate(rows) if line.startswith(" changes"))
             x = rows[y].index("◆")
-            await seat.pilot.click(offset=(x, y))
+            await seat.click(offset=(x, y))
             assert abs(screen.time_us - to_micros(JUMP)) < 12 * 3_600_000_000
             period = screen.period
             assert screen.period.column(screen.time_us, screen._axis.columns) == x - 9
-            await seat.pilot.click(offset=(2, y))  # a name is no time
+            await seat.click(offset=(2, y))  # a name is no time
             assert screen.period == period
             await settled(seat)
             y = next(at for at, line in enumerate(seat.lines) if "05:40:05" in line)
-            await seat.pilot.click(offset=(20, y))
+            await seat.click(offset=(20, y))
             assert screen.time_us == to_micros(BACK)
             await settled(seat)
             y = next(at for at, line in enumerate(seat.lines) if line.startswith(">"))
-            await seat.pilot.click(offset=(20, y))
+            await seat.click(offset=(20, y))
             await seat.see("roll back 3e1f")
             await seat.see("before and after")
 
@@ -529,11 +517,11 @@ def test_the_wheel_zooms_around_the_pointer(sample_lake: Path, seated: Any) -> N
             before = screen.period
             under = before.edge(40, screen._axis.columns)
             screen._axis._turned(49, nearer=True)
-            await seat.pilot.pause()
+            await seat.press()
             assert screen.period.span_us == before.span_us // 2
             assert screen.period.holds(under)
             screen._axis._turned(49, nearer=False)
-            await seat.pilot.pause()
+            await seat.press()
             assert abs(screen.period.span_us - before.span_us) <= 1
 
     asyncio.run(session())
@@ -609,42 +597,18 @@ def test_it_can_be_left_while_it_counts(sample_lake: Path, seated: Any) -> None:
 
 
 def test_nothing_that_was_logged_does_anything(
-    lake: Path, take_in: Any, seated: Any, assert_inert: Callable[[str], None]
+    hostile_history: Path, seated: Any, assert_inert: Callable[[str], None]
 ) -> None:
-    hostile = [
-        "\x1b[2J", "\x1b]52;c;cm0=\x07", "a\rb", "\u202eb\u202c", "[@click=app.quit]x[/]", "[/]",
-        "漢字" * 40, "x\u2028y", "$primary",
-    ]  # fmt: skip
-    begin = datetime(2026, 10, 1, tzinfo=UTC)
-    times = [(begin + timedelta(hours=at)).isoformat() for at in range(len(hostile))]
-    take_in(
-        decision_record(request_id=f"r{at}", decision_id=f"d{at}", outcome=text, occurred_at=time)
-        for at, (text, time) in enumerate(zip(hostile, times, strict=True))
-    )
-    take_in(
-        change_record(
-            change_id=f"c{at}", kind="flag" if at % 2 else "deploy", component=text, reason=text,
-            actor=text, from_version=text, to_version=text, environment=text, occurred_at=time,
-            recorded_at=time, detail={text: text},
-        )
-        for at, (text, time) in enumerate(zip(hostile, times, strict=True))
-    )  # fmt: skip
-    take_in(
-        override_record(override_id=f"o{at}", decision_id=f"d{at}", reason=text, actor=text,
-                        occurred_at=time)
-        for at, (text, time) in enumerate(zip(hostile, times, strict=True))
-    )  # fmt: skip
-
     async def session() -> None:
-        async with seated(lake) as seat:
-            await seat.see(f"1 of {len(hostile)}")
+        async with seated(hostile_history) as seat:
+            await seat.see("1 of 9")
             await seat.press("t")
             await seat.see("changes")
             for size in ((80, 24), (200, 60)):
                 await seat.resize(*size)
                 await settled(seat)
                 await seat.press("g")
-                for _ in range(3 * len(hostile)):
+                for _ in range(27):
                     assert_inert(seat.text)
                     assert all(line.isprintable() for line in seat.lines)
                     await seat.press("enter", "y")

@@ -200,12 +200,12 @@ def test_a_browser_shows_the_decisions_and_asks_nobody_else(
             assert opened.complaints == []
             await opened.press("q")  # leaves the help
             await opened.press("q")
-            for _ in range(500):
+            for _ in range(3_000):
                 if await opened.value("document.body.classList.contains('-closed')"):
                     break
                 await asyncio.sleep(0.02)
             assert await opened.value("getComputedStyle(ended).display") == "block"
-            for _ in range(500):
+            for _ in range(3_000):
                 if not server.children():
                     break
                 await asyncio.sleep(0.02)

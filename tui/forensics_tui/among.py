@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from forensics.lake.window import DECISION, TIME, Pages, Row, View
+from forensics.lake.pages import Pages
+from forensics.lake.window import DECISION, TIME, Row, View
 from forensics_tui.kept import key_of
 
 _PAGE = 512
@@ -16,7 +17,8 @@ def at_or_after(pages: Pages, view: View, time_us: int) -> int | None:
     Where all are earlier it is the place of the latest.
     """
     if not view.descending:
-        return pages.place(time_us)
+        place = pages.place(time_us)
+        return min(place, max(pages.total - 1, 0)) if place is not None else None
     behind = pages.place(time_us - 1)
     return max(behind - 1, 0) if behind is not None else None
 

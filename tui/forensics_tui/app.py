@@ -23,7 +23,7 @@ from forensics.records.safe_text import safe_text
 from forensics_tui.inert import said
 from forensics_tui.kept import NOTHING, Kept, key_of
 from forensics_tui.key_order import KeysInOrder
-from forensics_tui.keys import ANYWHERE, Key, bindings
+from forensics_tui.keys import ANYWHERE, Key, bindings, shown
 from forensics_tui.looked import InContext
 from forensics_tui.opening import Opened
 from forensics_tui.screens.decisions import DecisionsScreen
@@ -281,7 +281,8 @@ class ForensicsApp(KeysInOrder, App[None]):
         """Every key of the place, by what it does."""
         for key in getattr(screen, "KEYS", ANYWHERE):
             if key.id != "palette":
-                yield SystemCommand(key.words, f"key {key.keys}", _runner(screen, key.action))
+                keys = shown(self.keys.get(key.id, key.keys))
+                yield SystemCommand(key.words, f"key {keys}", _runner(screen, key.action))
         yield SystemCommand("dark or light", "change the theme", self.action_theme)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from forensics.lake.read import from_micros
 from forensics.lake.snapshot import Snapshot
+from forensics.records.times import from_micros
 
 MINUTE_US = 60_000_000
+#: Widths of a window to begin with, in minutes.
+_WIDTHS = (43_200, 20_160, 10_080, 4_320, 1_440, 720, 360, 180, 60, 30, 15, 5, 1)
 
 
 class Window(NamedTuple):
@@ -39,6 +41,20 @@ def within(window: Window, whole: Window) -> Window:
     width = min(window.until_us - window.since_us, whole.until_us - whole.since_us)
     since = max(whole.since_us, min(window.since_us, whole.until_us - width))
     return Window(since, since + width)
+
+
+def first_window(
+    snapshot: Snapshot, points: Sequence[str], whole: Window, at_us: int | None, rows_max: int
+) -> Window:
+    """A window, or as much of it around a time as has no more decisions than ``rows_max``."""
+    if rows_in(snapshot, points, whole) <= rows_max:
+        return whole
+    at = at_us if at_us is not None else whole.until_us
+    for minutes in _WIDTHS:
+        window = within(around(at, minutes * MINUTE_US), whole)
+        if rows_in(snapshot, points, window) <= rows_max:
+            break
+    return window
 
 
 def rows_in(snapshot: Snapshot, points: Sequence[str], window: Window) -> int:

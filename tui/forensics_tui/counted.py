@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import accumulate, pairwise
 
+from forensics.lake.pages import Span
 from forensics.lake.rates import Cell
-from forensics.lake.read import from_micros
 from forensics.lake.scan import Rates
-from forensics.lake.window import Span
-from forensics.reconstruct.timeline import Stretch
+from forensics.reconstruct.jumps import Stretch
+from forensics.records.times import from_micros
 
 _HOUR_US = 3_600_000_000
 _PARTS = 60

@@ -5,11 +5,12 @@ from __future__ import annotations
 from forensics.incident.pins import Pinnable
 from forensics.incident.questions import Argument, Question
 from forensics.lake.happened import Ran
-from forensics.lake.read import from_micros
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.check import Check, Noticed
-from forensics.reconstruct.timeline import Moment
+from forensics.reconstruct.jumps import Moment
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros
 from forensics.report.timeline import rates_words
 from forensics_tui.period import Period
 from forensics_tui.pinnables import iso_words
@@ -63,7 +64,9 @@ def of_finding(period: Period, check: Check, point: str, noticed: Noticed) -> li
         "kind": (noticed.kind,),
     }
     of_kind = [one for one in check.found if one.kind == noticed.kind]
-    words = f"{noticed.count:,} decisions of {point}, {noticed.first:%Y-%m-%d %H:%M:%S} to "
+    words = (
+        f"{count_of(noticed.count, 'decision')} of {point}, {noticed.first:%Y-%m-%d %H:%M:%S} to "
+    )
     words += f"{noticed.last:%Y-%m-%d %H:%M:%S} UTC: {noticed.statement}"
     place = f"/found/{of_kind.index(noticed)}/count"
     return [Pinnable(Question("check", arguments), place, safe_text(words))]

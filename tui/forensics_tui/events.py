@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Literal
 
 from forensics.lake.happened import Ran
-from forensics.lake.read import from_micros, to_micros
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.check import Noticed
-from forensics.reconstruct.timeline import Moment, Stretch
+from forensics.reconstruct.jumps import Moment, Stretch
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros, to_micros
 from forensics.report.spans import Line, Span, Style, span, wrapped
 from forensics.report.timeline import length_words, percent, rates_words
 from forensics.report.words import age_words, number_words, time_words, value_words
@@ -276,7 +277,7 @@ def _moved(moment: Moment | None, change: Change, outcome: str, width: int) -> I
 def _side(side: Stretch) -> str:
     length = length_words(side.end - side.start)
     start = f"{side.start:%Y-%m-%d %H:%M:%S}"
-    words = f"{percent(side.rate)}: {side.hits:,} of {side.decisions:,} decisions"
+    words = f"{percent(side.rate)}: {side.hits:,} of {count_of(side.decisions, 'decision')}"
     return f"{words} in {length} from {start}"
 
 
@@ -285,9 +286,8 @@ def _noticed(noticed: Noticed, width: int) -> Iterator[Line]:
     for part in wrapped(safe_text(noticed.statement, 2_000), width):
         yield [Span(part, style)]
     yield []
-    share = (
-        f"{noticed.count:,} decisions, {number_words(100 * noticed.share, 2)} % of those checked"
-    )
+    share = count_of(noticed.count, "decision")
+    share += f", {number_words(100 * noticed.share, 2)} % of those checked"
     facts = [
         ("detector", _kind(noticed)), ("severity", noticed.severity.replace("_", " ")),
         ("said of", share), ("first", time_words(noticed.first)),

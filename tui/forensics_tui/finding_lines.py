@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from forensics.lake.read import from_micros
 from forensics.lake.window import POINT, REQUEST, TIME, Row
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.check import Check, Noticed
 from forensics.reconstruct.detectors import DETECTORS
+from forensics.records.plural import count_of, share_words
 from forensics.records.safe_text import safe_text
-from forensics.replay.bulk.common import share_words
+from forensics.records.times import from_micros
 from forensics.report.spans import Line, Span, Style, span
 from forensics.report.words import age_words, number_words, value_words
 from forensics_tui.facts import flowed
+from forensics_tui.found import Found
 from forensics_tui.inert import fitted
 
 ID_MAX = 24
@@ -80,7 +81,8 @@ def of_kind(kind: str, found: Check, width: int) -> Iterator[Line]:
     detector = BY_KIND[kind]
     yield [Span(words_of(kind), "bold")]
     if kind in found.clean_kinds:
-        yield [Span("✓ ", "good"), Span(f"nothing, in all {found.decisions:,} decisions")]
+        all_ = count_of(found.decisions, "decision")
+        yield [Span("✓ ", "good"), Span(f"nothing in the {all_} of the window")]
     yield [Span("checks", "bold")]
     yield from flow(detector.checks, width)
     yield [Span("needs", "bold")]
@@ -88,6 +90,36 @@ def of_kind(kind: str, found: Check, width: int) -> Iterator[Line]:
     if kind in found.beyond_columns:
         yield [Span("beyond columns", "bold")]
         yield from flow(found.beyond_columns[kind], width)
+
+
+def of_finding(one: Noticed, found: Found, width: int) -> Iterator[Line]:
+    """What was found, since when, what became different before it, and what its detector checks."""
+    check = found.check
+    sign, style = SIGNS[one.severity]
+    unknown = one.severity == "not_checkable"
+    yield [Span(f"{sign} ", style), Span(words_of(one.kind), "bold"),
+           Span(f" · {one.severity.replace('_', ' ')}", "dim")]  # fmt: skip
+    yield from flow(f"because {one.statement}" if unknown else one.statement, width)
+    yield from flow(f"{one.count:,} of {check.decisions:,} ({share(one, check)})", width)
+    times = f"at {second(one.first)}"
+    if one.first != one.last:
+        times = f"{second(one.first)} to {second(one.last)}, {age_words(one.last - one.first)}"
+    yield from flow(times, width)
+    yield [Span(found.track(one), style), Span(" in the window", "dim")]
+    if one.changes_before:
+        yield [Span("shortly before the first", "bold")]
+    for change in one.changes_before:
+        yield from of_change(change, one.first, width)
+    words = "v shows all of them as rows" if found.where(one) is not None else (
+        f"more than {len(one.examples)}: no filter tells them; + around them makes it fewer"
+    )  # fmt: skip
+    yield from flow(words, width, "dim")
+    detector = BY_KIND[one.kind]
+    yield [Span("checks", "bold")]
+    yield from flow(detector.checks, width)
+    if unknown:
+        yield [Span("needs", "bold")]
+        yield from flow(detector.needs, width)
 
 
 def of_change(change: Change, first: datetime, width: int) -> Iterator[Line]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from forensics.errors import ForensicsError
 from forensics.lake import scan
-from forensics.lake.window import Cancelled, Reader, known_spans
+from forensics.lake.pages import known_spans
+from forensics.lake.window import Cancelled, Reader
 from forensics_tui.inert import said
 from forensics_tui.kept import NOTHING
 from forensics_tui.looked import saw

@@ -11,8 +11,8 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 
 from forensics.errors import ForensicsError
-from forensics.lake.read import from_micros
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros
 from forensics.report.words import value_words
 
 

@@ -38,6 +38,7 @@ GO = (
     Key("pin", "p", "app.pin", "pin this to the postmortem, with a note", "pin"),
     Key("postmortem", "P", "app.go('postmortem')", "the postmortem", "postmortem"),
 )
+#: What places have in common; where a place says more of it, it says so in words of its own.
 MOVES = (
     Key("down", "j,down", "down", "down one"),
     Key("up", "k,up", "up", "up one"),
@@ -50,31 +51,66 @@ MOVES = (
     Key("first", "g,home", "first", "to the first"),
     Key("last", "G,end", "last", "to the last"),
 )
+OPEN = Key("open", "enter", "open", "open the decision", "open")
+MARK = Key("mark", "m", "mark", "mark the decision, or take the mark away", "mark")
+JUMP = Key("jump", "at,ctrl+g", "jump", "go to a time", "time")
+COPY = Key("copy", "y", "copy", "copy what is under the cursor")
+COPY_COMMAND = Key("copy-command", "ctrl+y", "copy_command", "copy the command that prints this")
+_CHANGES = (
+    Key("next-change", "n", "change(1)", "to the next change"),
+    Key("previous-change", "N", "change(-1)", "to the change before"),
+)
+_MARKS = (
+    Key("next-mark", "apostrophe", "mark_step(1)", "to the next mark"),
+    Key("previous-mark", "quotation_mark", "mark_step(-1)", "to the mark before"),
+)
+_ZOOM = (
+    Key("zoom-in", "plus,equals_sign", "zoom(0.5)", "nearer: half the time, around the cursor"),
+    Key("zoom-out", "minus", "zoom(2.0)", "further away: twice the time"),
+    Key("zoom-all", "0", "zoom(0)", "all there is"),
+)
+
+
+def _worded(keys: Iterable[Key], **words: str) -> tuple[Key, ...]:
+    """Keys in other words, by their ids with underscores; keys that are not named are left out."""
+    named = {key.id.replace("-", "_"): key for key in keys}
+    return tuple(named[name]._replace(words=said) for name, said in words.items())
+
+
 TABLE = (
-    Key("open", "enter", "open", "open the decision", "open"),
+    OPEN,
     *MOVES,
     Key("sort", "S", "sort", "sort by the column under the cursor; again: the other way", "sort"),
     Key("by-time", "T", "by_time", "sort by time again, newest first"),
-    Key("mark", "m", "mark", "mark the row, or take the mark away", "mark"),
-    Key("copy", "y", "copy_cell", "copy the cell"),
+    MARK._replace(words="mark the row, or take the mark away"),
+    COPY._replace(action="copy_cell", words="copy the cell"),
     Key("copy-row", "Y", "copy_row", "copy the row"),
 )
 DECISIONS = (
     Key("filter", "slash", "filter", "filter: an SQL condition over fields and features", "filter"),
-    Key("jump", "at,ctrl+g", "jump", "jump to a time", "time"),
+    JUMP,
     Key("columns", "c", "columns", "choose the columns", "columns"),
     Key("outcome", "o", "outcome", "show the rate of the next outcome"),
-    Key("next-change", "n", "change(1)", "to the next change on the axis of time"),
-    Key("previous-change", "N", "change(-1)", "to the change before"),
-    Key("next-mark", "apostrophe", "mark_step(1)", "down to the next mark"),
-    Key("previous-mark", "quotation_mark", "mark_step(-1)", "up to the mark before"),
+    *_worded(
+        _CHANGES,
+        next_change="to the next change on the axis of time",
+        previous_change="to the change before, on the axis of time",
+    ),
+    *_worded(
+        _MARKS,
+        next_mark="down to the next mark",
+        previous_mark="up to the mark before",
+    ),
     Key("export", "e", "export", "write the rows to a file: CSV, Parquet or JSON lines", "export"),
-    Key("zoom-in", "plus,equals_sign", "zoom(0.5)", "half the window, around the row"),
-    Key("zoom-out", "minus", "zoom(2.0)", "twice the window"),
-    Key("zoom-all", "0", "zoom(0)", "the whole window again"),
+    *_worded(
+        _ZOOM,
+        zoom_in="half the window, around the row",
+        zoom_out="twice the window",
+        zoom_all="the whole window again",
+    ),
     Key("follow", "F", "follow", "follow: show decisions as they land", "follow"),
-    Key("copy-command", "ctrl+y", "copy_command", "copy the command that gives these rows"),
-    Key("back", "escape,less_than_sign", "back", "end a running filter; else take the filter away"),
+    COPY_COMMAND._replace(words="copy the command that gives these rows"),
+    BACK._replace(words="end a running filter; else take the filter away; else back", hint=""),
 )
 DECISION = (
     BACK,
@@ -88,44 +124,46 @@ DECISION = (
         "previous decision of the request or subject",
         "previous",
     ),
-    Key("mark", "m", "mark", "mark the decision", "mark"),
-    Key("next-mark", "apostrophe", "mark_step(1)", "the next marked decision in time"),
-    Key("previous-mark", "quotation_mark", "mark_step(-1)", "the marked decision before"),
+    MARK,
+    *_worded(
+        _MARKS,
+        next_mark="the next marked decision in time",
+        previous_mark="the marked decision before",
+    ),
     Key("copy", "y", "copy_id", "copy the request id", "copy id"),
-    Key("copy-command", "ctrl+y", "copy_command", "copy the command that prints this"),
-)
-_ZOOM = (
-    Key("zoom-in", "plus,equals_sign", "zoom(0.5)", "nearer: half the time, around the cursor"),
-    Key("zoom-out", "minus", "zoom(2.0)", "further away: twice the time"),
-    Key("zoom-all", "0", "zoom(0)", "all there is"),
+    COPY_COMMAND,
 )
 TIMELINE = (
-    Key("open", "enter", "open", "open the event under the cursor", "open"),
-    Key("next", "n", "change(True)", "the next change", "next change"),
-    Key("previous", "N", "change(False)", "the change before"),
-    Key("down", "j,down", "down", "the next event, of any lane"),
-    Key("up", "k,up", "up", "the event before"),
-    Key("left", "h,left", "left", "earlier by one column"),
-    Key("right", "l,right", "right", "later by one column"),
+    OPEN._replace(words="open the event under the cursor"),
+    _CHANGES[0]._replace(hint="next change"),
+    _CHANGES[1],
+    *_worded(
+        MOVES,
+        down="the next event, of any lane",
+        up="the event before",
+        left="earlier by one column",
+        right="later by one column",
+        page_down="later by most of what is in sight",
+        page_up="earlier by most of what is in sight",
+        first="the first event",
+        last="the last event",
+    ),
     *(_ZOOM[0]._replace(hint="nearer"), *_ZOOM[1:]),
-    Key("page-down", "pagedown,ctrl+f,space", "page_down", "later by most of what is in sight"),
-    Key("page-up", "pageup,ctrl+b,b", "page_up", "earlier by most of what is in sight"),
-    Key("first", "g,home", "first", "the first event"),
-    Key("last", "G,end", "last", "the last event"),
-    Key("jump", "at,ctrl+g", "jump", "go to a time", "time"),
+    JUMP,
     Key("decisions", "d", "decisions", "the decisions in sight, at the cursor", "decisions"),
     Key("check", "F", "check", "check the decisions in sight with all detectors", "check"),
     Key("outcome", "o", "outcome", "the rate of the next outcome", "outcome"),
     Key("next-point", "D", "next_point", "the next decision point"),
-    Key("copy", "y", "copy_event", "copy the event"),
-    Key("copy-command", "ctrl+y", "copy_command", "copy the command that prints this"),
+    COPY._replace(action="copy_event", words="copy the event"),
+    COPY_COMMAND,
     BACK,
 )
+_DECISIONS = Key("decisions", "d", "decisions", "the decisions at this time", "decisions")
 EVENT = (
     BACK,
-    Key("decisions", "d", "decisions", "the decisions at this time", "decisions"),
-    Key("copy", "y", "copy_event", "copy the event", "copy"),
-    Key("copy-command", "ctrl+y", "copy_command", "copy the command that prints this"),
+    _DECISIONS,
+    COPY._replace(action="copy_event", words="copy the event", hint="copy"),
+    COPY_COMMAND,
 )
 STATE = (
     BACK,
@@ -133,39 +171,38 @@ STATE = (
     Key("right", "l,right", "step(1)", "later by one step", "later"),
     Key("step", "w", "step_width(1)", "a longer step: second, minute, hour, day", "step"),
     Key("shorter-step", "W", "step_width(-1)", "a shorter step"),
-    Key("next-change", "n,right_square_bracket", "change(True)", "to the next change", "change"),
-    Key("previous-change", "N,left_square_bracket", "change(False)", "to the change before"),
-    Key("jump", "at,ctrl+g", "jump", "go to a time", "time"),
+    _CHANGES[0]._replace(keys="n,right_square_bracket", hint="change"),
+    _CHANGES[1]._replace(keys="N,left_square_bracket"),
+    JUMP,
     Key("reference", "r", "reference", "compare with this time from now on; again: no longer",
         "compare"),
     Key("known-by", "K", "known_by", "as we knew it at that time; again: as we know it now",
         "known"),
-    Key("decisions", "d", "decisions", "the decisions at this time", "decisions"),
+    _DECISIONS,
     *_ZOOM,
-    Key("copy", "y", "copy_state", "copy what differs"),
-    Key("copy-command", "ctrl+y", "copy_command", "copy the command that prints this"),
+    COPY._replace(action="copy_state", words="copy what differs"),
+    COPY_COMMAND,
 )  # fmt: skip
 LINES = tuple(key for key in MOVES if key.id not in ("left", "right"))
-OUTLINE = (Key("open", "enter", "open", "open, unfold or walk to it", "open"), *MOVES)
+OUTLINE = (OPEN._replace(words="open, unfold or walk to it"), *MOVES)
 PANE = Key("pane", "tab", "pane", "to the facts, and back")
-COPY_COMMAND = Key("copy-command", "ctrl+y", "copy_command", "copy the command that prints this")
 DIFF = (
     BACK,
     Key("equal", "a", "equal", "show what is equal too, or no longer", "all"),
     Key("swap", "X", "swap", "swap the two", "swap"),
-    Key("copy", "y", "copy", "copy the value under the cursor"),
+    COPY._replace(words="copy the value under the cursor"),
     COPY_COMMAND,
     PANE,
 )
 FINDINGS = (
     BACK,
-    Key("zoom-in", "plus,equals_sign", "zoom(0.5)", "check half the window, around this", "zoom"),
-    Key("zoom-out", "minus", "zoom(2.0)", "check twice the window"),
-    Key("zoom-all", "0", "zoom(0)", "check the whole window again"),
-    Key("jump", "at,ctrl+g", "jump", "check around a time", "time"),
+    _ZOOM[0]._replace(words="check half the window, around this", hint="zoom"),
+    _ZOOM[1]._replace(words="check twice the window"),
+    _ZOOM[2]._replace(words="check the whole window again"),
+    JUMP._replace(words="check around a time"),
     Key("show-rows", "v", "rows", "show all decisions of a finding as rows", "rows"),
-    Key("mark", "m", "mark", "mark the decision, or take its mark away", "mark"),
-    Key("copy", "y", "copy", "copy what is under the cursor"),
+    MARK,
+    COPY,
     COPY_COMMAND,
     PANE,
 )
@@ -177,11 +214,10 @@ LINEAGE = (
     Key("depth-all", "0", "depth(0)", "as far as it goes"),
     Key("direction", "d", "direction", "upstream, downstream, or both", "direction"),
     Key("recent", "r", "recent", "as of the decision's time, or as it is now", "as of"),
-    Key("copy", "y", "copy", "copy the name under the cursor"),
+    COPY._replace(words="copy the name under the cursor"),
     COPY_COMMAND,
     PANE,
 )
-
 POSTMORTEM = (
     BACK,
     Key("write", "i", "write", "write; esc ends it", "write"),
@@ -192,14 +228,14 @@ POSTMORTEM = (
     Key("pins", "p", "pins", "the pins: go to, move, cut, insert", "pins"),
     Key("next-pin", "n", "pin(1)", "to the next pin", "next pin"),
     Key("previous-pin", "N", "pin(-1)", "to the pin before"),
-    Key("open", "enter", "open", "go where the pin comes from", "open pin"),
+    OPEN._replace(words="go where the pin comes from", hint="open pin"),
     Key("note", "a", "note", "write the note of the pin"),
     Key("cut-pin", "d", "cut_pin", "cut the pin"),
     Key("undo", "u", "undo", "undo"),
     Key("redo", "U", "redo", "redo"),
     Key("choose", "c", "choose", "another postmortem, or a new one", "other"),
-    Key("copy", "y", "copy", "copy the pin's statement"),
-    Key("copy-command", "ctrl+y", "copy_command", "copy the command that exports it"),
+    COPY._replace(words="copy the pin's statement"),
+    COPY_COMMAND._replace(words="copy the command that exports it"),
 )
 EDITOR = (
     Key("editor-leave", "escape", "leave", "end writing: keys are commands again", "commands"),

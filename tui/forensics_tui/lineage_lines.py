@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from forensics.lake.read import from_micros
 from forensics.lineage.nodes import Edge, Id, Lineage, Node
 from forensics.reconstruct.reconstruction import Feature, Reconstruction
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros
 from forensics.report.lineage import Drawn, Side, head, parts, tree
 from forensics.report.spans import Line, Span, fitted, span, wrapped
 from forensics.report.words import age_words, number_words, time_words, value_words
@@ -84,7 +85,7 @@ def of_node(found: Lineage, at: At, width: int) -> Iterator[Line]:
     yield from _pairs(named if node.id.part else {"namespace": node.id.namespace}, width)
     distances = {"upstream": node.upstream, "downstream": node.downstream}
     words = [f"{n} job{'s' if n != 1 else ''} {side}" for side, n in distances.items() if n]
-    words += [f"{node.beyond:,} neighbours beyond this depth"] if node.beyond else []
+    words += [f"{count_of(node.beyond, 'neighbour')} beyond this depth"] if node.beyond else []
     for part in wrapped(", ".join(words), width) if words else ():
         yield [Span(part, "dim")]
     yield from _pairs(node.facts, width)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from pathlib import Path
 from typing import Any, TypeVar
 
 from forensics.lake import looks
-from forensics.lake.read import from_micros
 from forensics.lake.scan import Found
 from forensics.lake.window import DECISION, TIME, Reader, Row, View
+from forensics.records.times import from_micros
 
 _T = TypeVar("_T")
 
@@ -42,6 +43,28 @@ def saw(reader: Reader, view: View, found: Found, rows: Sequence[Row]) -> None:
         decision_point=view.points[0] if len(view.points) == 1 else None,
         decisions=found.matches,
         shown=(from_micros(first), from_micros(last)),
+        question=repr(view),
+    )
+
+
+def saw_further(root: Path, view: View, rows: Sequence[Row]) -> None:
+    """Write down that somebody scrolls to further rows of a view; call it before they are shown.
+
+    Args:
+        root: the lake.
+        view: what was asked for.
+        rows: those that were read now, all of which are named.
+
+    Raises:
+        LakeError: as :func:`forensics.lake.looks.saw`.
+    """
+    if not rows:
+        return
+    looks.saw(
+        root,
+        (row[DECISION] for row in rows),
+        decision_point=view.points[0] if len(view.points) == 1 else None,
+        shown=(from_micros(min(r[TIME] for r in rows)), from_micros(max(r[TIME] for r in rows))),
         question=repr(view),
     )
 

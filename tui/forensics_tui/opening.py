@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from forensics.errors import UsageError
 from forensics.lake import scan, sql
 from forensics.lake.find import points_with_names
+from forensics.lake.pages import known_spans
 from forensics.lake.snapshot import Snapshot, take
-from forensics.lake.window import Reader, Row, View, known_spans, names_of
+from forensics.lake.window import Reader, Row, View, names_of
 from forensics_tui.kept import NOTHING, Kept
 from forensics_tui.looked import saw
 
@@ -102,15 +103,10 @@ def open_lake(asked: Asked, kept: Kept = NOTHING) -> Opened:
     snapshot = take(asked.root)
     reader = Reader(snapshot)
     patient = Reader(snapshot, sql.connect([snapshot.root], threads=1, footers=False))
-    points = snapshot.points()
-    if asked.point is not None and asked.point not in points:
-        raise UsageError(
-            f"No decision point {asked.point!r} in this lake.",
-            f"It has: {', '.join(points) or 'none yet'}.",
-        )
+    points = snapshot.points(asked.point)
     if asked.anything:
         kept = replace(kept, decision=None, tab=None)
-    view = _view(snapshot, asked, kept, [asked.point] if asked.point else points)
+    view = _view(snapshot, asked, kept, points)
     opened = Opened(asked, reader, patient, view, kept=kept)
     if asked.identifier is not None:
         from forensics.reconstruct.trace import trace

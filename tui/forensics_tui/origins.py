@@ -8,6 +8,7 @@ from typing import NamedTuple
 from forensics.lineage.provenance import Origin
 from forensics.reconstruct.reconstruction import Feature, Reconstruction
 from forensics.records.safe_text import safe_text
+from forensics.report.cells import cells, padded
 from forensics.report.spans import Line, Span, fitted, span
 from forensics.report.words import age_words, number_words, time_words, value_words
 
@@ -76,7 +77,7 @@ def _group(
     asked = (f"dataset:{dataset}",) if origin.dataset else ()
     yield Step("dataset" if asked else "source", name, fitted(line, width), asked, first)
     yield from _run(name, origin, below, width, first)
-    names = max(len(safe_text(item.name, _NAME_MAX)) for _, item in items)
+    names = max(cells(safe_text(item.name, _NAME_MAX)) for _, item in items)
     for number, (at, item) in enumerate(items, 1):
         lead = f"{below}{'└─' if number == len(items) else '├─'} "
         yield Step(
@@ -123,7 +124,7 @@ def _run(name: str, origin: Origin, below: str, width: int, first: int) -> Itera
 def _feature(item: Feature, names: int) -> Line:
     shown = value_words(item.value) if item.evidence == "recorded" else item.evidence
     line: Line = [
-        Span(span(item.name, limit=_NAME_MAX).text.ljust(names)),
+        Span(padded(span(item.name, limit=_NAME_MAX).text, names)),
         span(f"  {safe_text(shown, 24)}", "bold"),
     ]
     usual, value = item.usual, item.value

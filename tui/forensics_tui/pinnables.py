@@ -8,13 +8,14 @@ from typing import Any
 from forensics.incident.pins import Pinnable
 from forensics.incident.pointers import pointer
 from forensics.incident.questions import Argument, Question
-from forensics.lake.read import from_micros
 from forensics.lake.scan import Found, Rates
 from forensics.lake.window import DECISION, KEY, POINT, REQUEST, TIME, Row, View
 from forensics.reconstruct.contract import to_dict
 from forensics.reconstruct.reconstruction import Reconstruction
 from forensics.records.jsontext import time_text
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros
 from forensics.report.words import age_words, number_words, value_words
 from forensics_tui.inert import time_words
 
@@ -57,14 +58,16 @@ def of_rows(
         arguments |= {"since": iso_words(since), "until": iso_words(until)}
         span = f" from {time_words(since)[:16]} to {time_words(until)[:16]}"
     if found is not None and found.done >= 1:
-        words = f"{found.matches:,} decisions{span}"
+        words = f"{count_of(found.matches, 'decision')}{span}"
         words += f" with {view.where}" if view.where is not None else ""
         where: dict[str, Argument] = {} if view.where is None else {"where": view.where}
         question = Question("find", {**arguments, **where, "count": True})
         offered.append(_pinnable(question, "/decisions", words))
     if rates is not None and rates.done >= 1 and outcome is not None:
         ((hits, decisions),) = rates.columns(outcome, 1)
-        words = f"{outcome} {hits / max(decisions, 1):.1%} of {decisions:,} decisions{span}"
+        words = (
+            f"{outcome} {hits / max(decisions, 1):.1%} of {count_of(decisions, 'decision')}{span}"
+        )
         if view.where is not None:
             question = Question("find", {**arguments, "where": view.where, "count": True})
             where_words = f"{words} with {view.where}"
@@ -72,7 +75,7 @@ def of_rows(
         elif len(view.points) == 1:
             question = Question("timeline", {**arguments, "outcome": outcome})
             offered.append(_pinnable(question, "/rate", words))
-            words = f"chart of {outcome}{span}, {hits:,} of {decisions:,} decisions"
+            words = f"chart of {outcome}{span}, {hits:,} of {count_of(decisions, 'decision')}"
             offered.append(_pinnable(question, "", words))
     return offered
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from forensics.errors import ForensicsError, NotFoundError
 from forensics.incident.pins import Pin
-from forensics.lake.read import to_micros
 from forensics.lake.window import Reader, Row
-from forensics.reconstruct.trace import decisions
+from forensics.reconstruct.named import decisions
+from forensics.records.times import to_micros
 from forensics_tui.inert import said
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 from forensics.errors import ForensicsError, UsageError
 from forensics.incident import files, pins
 from forensics.incident.document import Document, Prose
+from forensics.incident.extent import OTHERWISE, extent_at
 from forensics.incident.pins import Pin, Pinnable
 from forensics.incident.template import template
-from forensics.lake import scan, sql
-from forensics.lake.read import from_micros
 from forensics.lake.window import Reader
+from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros, to_micros
 from forensics_tui.inert import said
 from forensics_tui.screens.new_postmortem import ChoosePostmortem, NewPostmortem, Wanted
 from forensics_tui.screens.pin import PinPrompt
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
 #: Where pins go until somebody puts them where they belong.
 EVIDENCE = "## Evidence"
-_AFTER_US = 6 * 3_600_000_000
-_BEFORE_US = 12 * 3_600_000_000
 _MINUTE_US = 60_000_000
 _SAY_S = 20.0
 _ATTEMPTS = 5
@@ -132,30 +132,57 @@ async def choose(
     there = files.listed(app.postmortems)
     there.sort(key=lambda path: path.name != app.postmortem)
     wanted = _wanted(app, place)
-    if there:
-        await app.push_screen(ChoosePostmortem(there, wanted), chosen)
-    else:
-        await app.push_screen(NewPostmortem(wanted), chosen)
+    prompt = ChoosePostmortem(there, wanted) if there else NewPostmortem(wanted)
+    await app.push_screen(prompt, chosen)
+    if wanted.is_sought:
+        time_us = _time_us(app, place)
+        work = partial(_seek, app, app.opened.reader.another(), wanted, time_us, prompt.found)
+        app.run_worker(work, thread=True, group="extent", exclusive=True, exit_on_error=False)
+
+
+def _time_us(app: ForensicsApp, place: Place) -> int:
+    """The time that one looks at; the newest where there is none."""
+    window = app.opened.snapshot.window_us() or (0, 0)
+    return place.time_us if place.time_us is not None else window[1]
 
 
 def _wanted(app: ForensicsApp, place: Place) -> Wanted:
-    """The window that one looks at; else from the change before the time that one looks at."""
+    """The window that somebody chose; else some hours, until more is known."""
     points = tuple(app.opened.snapshot.points())
-    point = place.point or (points[0] if points else "")
+    point = place.incident_point or (points[0] if points else "")
+    wanted = Wanted("", point, 0, 0, points, "It is the window that one looks at.")
+    if place.incident_us is not None:
+        return _within(app, wanted, *place.incident_us)
+    time_us, hours = _time_us(app, place), OTHERWISE // timedelta(microseconds=1)
+    wanted = wanted._replace(why="", is_sought=bool(points))
+    return _within(app, wanted, time_us - hours, time_us + hours)
+
+
+def _within(app: ForensicsApp, wanted: Wanted, since_us: int, until_us: int) -> Wanted:
+    """A window in whole minutes, as far as there are decisions."""
     first, end = app.opened.snapshot.window_us() or (0, _MINUTE_US)
-    window = place.window_us
-    if window is None:
-        time_us = place.time_us if place.time_us is not None else end
-        try:
-            changes = scan.announced(app.opened.reader.another())
-        except (ForensicsError, sql.SqlError):
-            changes = []
-        before = [one.occurred_us for one in changes if 0 <= time_us - one.occurred_us < _BEFORE_US]
-        since = max(before, default=time_us - _AFTER_US)
-        window = since, max(time_us, since) + _AFTER_US
-    since = max(window[0], first) // _MINUTE_US * _MINUTE_US
-    until = -(-min(window[1], end + 1) // _MINUTE_US) * _MINUTE_US
-    return Wanted("", point, since, max(until, since + _MINUTE_US), points)
+    since = max(since_us, first) // _MINUTE_US * _MINUTE_US
+    until = -(-min(until_us, end + 1) // _MINUTE_US) * _MINUTE_US
+    return wanted._replace(since_us=since, until_us=max(until, since + _MINUTE_US))
+
+
+def _seek(
+    app: ForensicsApp,
+    reader: Reader,
+    wanted: Wanted,
+    time_us: int,
+    then: Callable[[Wanted], None],
+) -> None:
+    """Look for what began the incident that one looks at, and what ended it."""
+    found = wanted._replace(is_sought=False)
+    try:
+        told = extent_at(reader.snapshot, wanted.point, from_micros(time_us))
+        found = found._replace(why=safe_text(told.words))
+        found = _within(app, found, to_micros(told.since), to_micros(told.until))
+    except ForensicsError as error:
+        found = found._replace(why=f"No changes are known: {said(error)}")
+    finally:
+        app.call_from_thread(then, found)
 
 
 def _make(
@@ -174,4 +201,5 @@ def _make(
         app.call_from_thread(otherwise)
         app.call_from_thread(app.say, f"no postmortem was made: {said(error)}", _SAY_S)
     else:
+        app.call_from_thread(app.say, f"made: {path}")
         app.call_from_thread(then, path)

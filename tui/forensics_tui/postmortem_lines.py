@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from forensics.incident.document import Document, Prose
 from forensics.incident.pins import Checked, Pin
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
 from forensics.report.postmortem import MARKS, SAID, Stated
 from forensics.report.postmortem_page import drawn
@@ -103,6 +104,6 @@ def _rests(pin: Pin) -> str:
     if pin.records:
         facts.append(f"{len(pin.records)} record" + ("s" if len(pin.records) > 1 else ""))
     if pin.window is not None:
-        facts.append(f"{pin.window.decisions:,} decisions")
+        facts.append(count_of(pin.window.decisions, "decision"))
     facts.append(f"pinned {pin.taken_at:%Y-%m-%d %H:%M}")
     return " · ".join(facts)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from forensics.lake.export import RowWriter
-from forensics.lake.read import from_micros
-from forensics.lake.window import KEY, Pages, Reader, View
+from forensics.lake.pages import Pages
+from forensics.lake.window import KEY, Reader, View
 from forensics.records.jsontext import dumps
+from forensics.records.times import from_micros
 
 _PAGE = 2_048
 _KINDS = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from forensics.reconstruct.contract import to_dict
 from forensics.reconstruct.reconstruction import Reconstruction
 from forensics.records.replay import Attribution
+from forensics.records.safe_text import safe_text
 from forensics.report import pieces, text
 from forensics.report.spans import Line, Span, Style, fitted, span, wrapped
 from forensics.report.words import age_words, number_words, time_words, value_words
@@ -84,9 +86,9 @@ def what_if(r: Reconstruction, width: int) -> list[Line]:
     lines = list(pieces.changes(r.search, r.search_reason, width))
     if not lines:
         return [[Span("what would have changed it", "bold"), Span(" · not searched", "dim")]]
-    request = r.decision.request_id
-    more = f"more: forensics whatif {request} --find · forensics whatif {request} --set NAME=VALUE"
-    return [*lines, [], [span(more, "dim")]]
+    named = shlex.quote(safe_text(r.decision.request_id))
+    more = (f"forensics whatif {named} --{how}" for how in ("find", "set NAME=VALUE"))
+    return [*lines, [], *([span(f"more: {one}", "dim")] for one in more)]
 
 
 def steps(r: Reconstruction, width: int) -> list[Line]:

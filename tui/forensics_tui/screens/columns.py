@@ -7,24 +7,21 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from forensics.records.safe_text import safe_text
 from forensics_tui.keys import Key, bindings
+from forensics_tui.screens.choices import Choices
 
 KEYS = (
     Key("columns-toggle", "space", "choose", "choose the name, or leave it out"),
     Key("columns-done", "ctrl+s,c", "done", "show these columns"),
-    Key("columns-back", "escape,less_than_sign", "back", "back without a change"),
     Key("columns-find", "slash", "find", "find a name"),
-    Key("columns-down", "j", "down", "down one"),
-    Key("columns-up", "k", "up", "up one"),
 )
 
 
-class ColumnPicker(ModalScreen[tuple[str, ...] | None]):
+class ColumnPicker(Choices[tuple[str, ...]]):
     """Names to choose among; chosen ones keep their order, new ones come after them."""
 
     BINDINGS = bindings(KEYS)
@@ -93,14 +90,6 @@ class ColumnPicker(ModalScreen[tuple[str, ...] | None]):
     def action_find(self) -> None:
         """Write a part of a name."""
         self.set_focus(self.query_one(Input))
-
-    def action_down(self) -> None:
-        """Down one."""
-        self.query_one(OptionList).action_cursor_down()
-
-    def action_up(self) -> None:
-        """Up one."""
-        self.query_one(OptionList).action_cursor_up()
 
     def action_done(self) -> None:
         """Show the chosen columns."""

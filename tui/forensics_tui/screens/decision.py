@@ -15,12 +15,13 @@ from textual.timer import Timer
 
 from forensics.errors import ForensicsError, NotFoundError
 from forensics.lake import read, scan, sql
-from forensics.lake.read import to_micros
 from forensics.lake.window import DECISION, POINT, REQUEST, TIME, Cancelled, Reader, Row
+from forensics.reconstruct.named import decisions
 from forensics.reconstruct.reconstruction import Reconstruction
-from forensics.reconstruct.trace import decisions, trace
+from forensics.reconstruct.trace import trace
 from forensics.records.decision import Decision
 from forensics.records.safe_text import safe_text
+from forensics.records.times import to_micros
 from forensics.report.spans import Line, span
 from forensics_tui import keys, origins, tabs
 from forensics_tui.inert import said

@@ -12,14 +12,15 @@ from textual.message import Message
 
 from forensics.errors import ForensicsError
 from forensics.lake import scan
-from forensics.lake.read import from_micros
 from forensics.lake.snapshot import Snapshot, take
-from forensics.lake.window import TIME, Cancelled, Reader, Row, View
+from forensics.lake.window import POINT, TIME, Cancelled, Reader, Row, View
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros
 from forensics_tui.inert import said, time_words
 from forensics_tui.kept import Kept
 from forensics_tui.keys import ANYWHERE, DECISIONS, GO, TABLE, Key, bindings
-from forensics_tui.looked import saw
+from forensics_tui.looked import saw, saw_further
 from forensics_tui.opening import AHEAD, Opened, first_columns
 from forensics_tui.pacing import now_and_then
 from forensics_tui.screens.rows import GoesThroughRows, WritesRows
@@ -134,6 +135,17 @@ class DecisionsScreen(GoesThroughRows, WritesRows):
         since = view.since_us if view.since_us is not None else all_[0]
         return since, view.until_us if view.until_us is not None else all_[1] + 1
 
+    @property
+    def incident_us(self) -> tuple[int, int] | None:
+        """The window that the rows are limited to."""
+        return self.window_us
+
+    @property
+    def incident_point(self) -> str | None:
+        """Where the row under the cursor was decided."""
+        row = self.table.row
+        return str(row[POINT]) if row is not None else self.point
+
     def pinnables(self) -> list[Pinnable]:
         """The row under the cursor, how many rows there are, and the rate over the window."""
         from forensics_tui.pinnables import of_rows
@@ -229,6 +241,7 @@ class DecisionsScreen(GoesThroughRows, WritesRows):
     def _show(self, view: View, found: scan.Found, rows: list[Row], place: int) -> None:
         self._shown, self._found = view, found
         self.table.sorted_by = view.order, view.descending
+        self.table.ahead = partial(saw_further, self._opened.snapshot.root, view)
         self.table.show(found.pages, view.columns, rows, place)
 
     def on_decisions_screen__failed(self, message: _Failed) -> None:
@@ -256,7 +269,7 @@ class DecisionsScreen(GoesThroughRows, WritesRows):
         span = f"{since:{form}} to {until:{form}} · "
         state = " · following" if self._following else ""
         marks = f" · {len(app.marks)} marked" if app.marks else ""
-        count = f"{'of ' if part else ''}{all_rows:,} decisions"
+        count = f"{'of ' if part else ''}{count_of(all_rows, 'decision')}"
         self.tell(f"{span}{count}{marks}{state}", f"{count}{marks}{state}")
         words = ""
         if found is not None:

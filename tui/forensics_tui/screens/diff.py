@@ -449,7 +449,7 @@ def _names(facts: Sequence[_Fact]) -> list[str]:
 def _words(a: object, b: object, a_evidence: str, b_evidence: str) -> tuple[str, str]:
     """Two values as people read them, or in full where they would read the same."""
     shown = [
-        "not recorded" if evidence == "missing" else safe_text(value_words(value), _FULL_MAX)
+        _ABSENT[evidence] if evidence in _ABSENT else safe_text(value_words(value), _FULL_MAX)
         for value, evidence in ((a, a_evidence), (b, b_evidence))
     ]
     if shown[0] == shown[1]:
@@ -458,4 +458,7 @@ def _words(a: object, b: object, a_evidence: str, b_evidence: str) -> tuple[str,
 
 
 def _exact(value: object, evidence: str) -> str:
-    return "not recorded" if evidence == "missing" else safe_text(dumps(value), _FULL_MAX)
+    return _ABSENT[evidence] if evidence in _ABSENT else safe_text(dumps(value), _FULL_MAX)
+
+
+_ABSENT = {"missing": "not recorded", "redacted": "redacted"}

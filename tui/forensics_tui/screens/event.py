@@ -8,8 +8,8 @@ from typing import ClassVar
 from textual.app import ComposeResult
 
 from forensics.incident.pins import Pinnable
-from forensics.lake.read import from_micros
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros
 from forensics_tui import going
 from forensics_tui.events import Event, node_of, page
 from forensics_tui.inert import time_words

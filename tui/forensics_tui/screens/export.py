@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import Worker, WorkerState
@@ -21,19 +20,15 @@ from forensics.records.safe_text import safe_text
 from forensics_tui.exporting import Ended
 from forensics_tui.inert import said
 from forensics_tui.keys import Key, bindings
+from forensics_tui.screens.choices import Choices
 
-KEYS = (
-    Key("export-back", "escape,less_than_sign", "back", "back; ends an export that is running"),
-    Key("export-down", "j", "down", "down one"),
-    Key("export-up", "k", "up", "up one"),
-    Key("export-copy", "y", "copy", "copy the path of what was written"),
-)
+KEYS = (Key("export-copy", "y", "copy", "copy the path of what was written"),)
 #: Writes one form to a path and says what became of the pins; is given how to say how far it is,
 #: which answers whether to go on.
 Write = Callable[[str, Path, Callable[[str], bool]], str]
 
 
-class ExportPrompt(ModalScreen[Path | None]):
+class ExportPrompt(Choices[Path]):
     """Asks for a format, writes it, and says where it is. The answer is the path, if any.
 
     Args:
@@ -74,11 +69,6 @@ class ExportPrompt(ModalScreen[Path | None]):
             )
             where = safe_text(next(iter(self._formats.values())).parent)
             yield Static(Content(f"in {where}\nenter writes it · esc goes back"), id="export-said")
-
-    def on_mount(self) -> None:
-        """The first is chosen."""
-        self.query_one(OptionList).highlighted = 0
-        self.set_focus(self.query_one(OptionList))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Write it."""
@@ -135,14 +125,6 @@ class ExportPrompt(ModalScreen[Path | None]):
         if self._written is not None:
             self.app.copy_to_clipboard(safe_text(self._written))
             self._say(f"copied: {self._written}")
-
-    def action_down(self) -> None:
-        """Down one."""
-        self.query_one(OptionList).action_cursor_down()
-
-    def action_up(self) -> None:
-        """Up one."""
-        self.query_one(OptionList).action_cursor_up()
 
     def action_back(self) -> None:
         """Leave; what is being written is not."""

@@ -13,13 +13,14 @@ from textual.message import Message
 from forensics.errors import NotFoundError, UsageError
 from forensics.incident.pins import Pinnable
 from forensics.incident.questions import Argument, Question
-from forensics.lake.read import from_micros, to_micros
 from forensics.lake.window import DECISION, POINT, REQUEST, TIME, Reader, Row
 from forensics.lineage.lookup import lineage
 from forensics.lineage.nodes import Direction, Lineage
 from forensics.reconstruct.reconstruction import Reconstruction
 from forensics.reconstruct.trace import trace
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros, to_micros
 from forensics.report.spans import Line, Span, fitted, span, wrapped
 from forensics.report.words import time_words, value_words
 from forensics_tui import keys, origins
@@ -232,9 +233,10 @@ class LineageScreen(PanedPlace):
         elif self.error:
             self.tell("no answer")
         elif where.found is not None:
-            self.tell(f"{len(where.found.nodes):,} nodes, {len(where.found.edges):,} edges")
+            self.tell(_size(where.found))
         else:
-            self.tell("enter walks on")
+            traced = self._traced
+            self.tell(*([count_of(len(traced.features), "feature")] if traced else []))
 
     def laid(self, width: int) -> Laid:
         """The decision's features with their runs, or the lineage of a node."""
@@ -261,8 +263,7 @@ class LineageScreen(PanedPlace):
         if not where.names:
             return fitted([Span("as the decision found it; enter walks on", "dim")], width)
         time = "as it is now" if how.as_of is None else f"as of {how.as_of:%Y-%m-%d %H:%M:%S}"
-        jobs = "job" if how.depth == 1 else "jobs"
-        far = "all the way" if how.depth is None else f"{how.depth} {jobs} far"
+        far = "all the way" if how.depth is None else f"{count_of(how.depth, 'job')} far"
         sides = "both ways" if how.direction == "both" else how.direction
         return fitted([Span(f"{time} · {sides} · {far}", "dim")], width)
 
@@ -294,7 +295,7 @@ class LineageScreen(PanedPlace):
         if found is not None:
             texts = [node.id.text for node in found.nodes]
             of = found.asked
-            whole = f"lineage of {of}: {len(found.nodes):,} nodes, {len(found.edges):,} edges"
+            whole = f"lineage of {of}: {_size(found)}"
             pins = [Pinnable(question, "", safe_text(whole, 400))]
             for at, node in enumerate(found.nodes):
                 if isinstance(data, At) and node.id == data.node:
@@ -325,7 +326,7 @@ class LineageScreen(PanedPlace):
             words += f", {run.state} {time_words(run.ended_at)}" if run.ended_at else ""
             yield Pinnable(question, f"{place}/run", safe_text(words, 400))
         elif step.kind == "decision":
-            words = f"{request} was decided on {len(traced.features)} features"
+            words = f"{request} was decided on {count_of(len(traced.features), 'feature')}"
             yield Pinnable(question, "/features", words)
 
     async def on_outline_opened(self, message: Outline.Opened) -> None:
@@ -420,6 +421,10 @@ class LineageScreen(PanedPlace):
             self._way.pop()
         self.begin()
         self.outline.point_at(self._way[-1].cursor)
+
+
+def _size(found: Lineage) -> str:
+    return f"{count_of(len(found.nodes), 'node')}, {count_of(len(found.edges), 'edge')}"
 
 
 def _looked_at(place: Place) -> Row | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -13,18 +12,17 @@ from forensics.lake.window import POINT, REQUEST, TIME, Row
 from forensics.records.safe_text import safe_text
 from forensics_tui.inert import time_words
 from forensics_tui.keys import Key, bindings
+from forensics_tui.screens.choices import Choices
 
 KEYS = (
     Key("marks-unmark", "m,delete", "unmark", "take the mark away"),
     Key("marks-none", "U", "unmark_all", "take all marks away"),
-    Key("marks-back", "escape,less_than_sign,M,q", "back", "back"),
-    Key("marks-down", "j", "down", "down one"),
-    Key("marks-up", "k", "up", "up one"),
+    Key("marks-back", "M,q", "back", "back"),
 )
 _ID_MAX = 48
 
 
-class MarksScreen(ModalScreen[Row | None]):
+class MarksScreen(Choices[Row]):
     """Marks in the order of time; the answer is a decision to open, if any.
 
     Args:
@@ -75,18 +73,6 @@ class MarksScreen(ModalScreen[Row | None]):
     def action_unmark_all(self) -> None:
         """Take all marks away, and leave."""
         self._marks.clear()
-        self.dismiss(None)
-
-    def action_down(self) -> None:
-        """Down one."""
-        self.query_one(OptionList).action_cursor_down()
-
-    def action_up(self) -> None:
-        """Up one."""
-        self.query_one(OptionList).action_cursor_up()
-
-    def action_back(self) -> None:
-        """Leave."""
         self.dismiss(None)
 
 

@@ -16,14 +16,10 @@ from textual.widgets.option_list import Option
 from forensics.records.safe_text import safe_text
 from forensics_tui.inert import time_words
 from forensics_tui.keys import Key, bindings
+from forensics_tui.screens.choices import Choices
 from forensics_tui.screens.prompt import read_time
 from forensics_tui.widgets.safe_input import SafeInput
 
-KEYS = (
-    Key("choose-back", "escape,less_than_sign", "back", "back"),
-    Key("choose-down", "j", "down", "down one"),
-    Key("choose-up", "k", "up", "up one"),
-)
 NEW_KEYS = (
     Key("new-back", "escape", "back", "back, nothing made"),
     Key("new-down", "down", "app.focus_next", "the next line"),
@@ -40,6 +36,8 @@ class Wanted(NamedTuple):
         since_us: the window's first microsecond.
         until_us: the first beyond it.
         points: the decision points that there are.
+        why: what the window is taken from.
+        is_sought: whether a better one is being looked for, which :meth:`found` tells of.
     """
 
     title: str
@@ -47,9 +45,11 @@ class Wanted(NamedTuple):
     since_us: int
     until_us: int
     points: tuple[str, ...] = ()
+    why: str = ""
+    is_sought: bool = False
 
 
-class ChoosePostmortem(ModalScreen[Path | Wanted | None]):
+class ChoosePostmortem(Choices[Path | Wanted]):
     """The postmortems that there are, newest first, and a new one.
 
     Args:
@@ -57,12 +57,11 @@ class ChoosePostmortem(ModalScreen[Path | Wanted | None]):
         wanted: what a new one is made of, until somebody says otherwise.
     """
 
-    BINDINGS = bindings(KEYS)
-
     def __init__(self, there: Sequence[Path], wanted: Wanted) -> None:
         super().__init__()
         self._there = there
         self._wanted = wanted
+        self._new: NewPostmortem | None = None
 
     def compose(self) -> ComposeResult:
         """The names."""
@@ -76,34 +75,27 @@ class ChoosePostmortem(ModalScreen[Path | Wanted | None]):
             )
             yield Static(Content("enter chooses · esc goes back"), classes="box-keys")
 
-    def on_mount(self) -> None:
-        """The newest is chosen first."""
-        self.query_one(OptionList).highlighted = 0
-        self.set_focus(self.query_one(OptionList))
-
     async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Answer, or ask of what window a new one is."""
         event.stop()
         if event.option_index < len(self._there):
             self.dismiss(self._there[event.option_index])
         else:
-            await self.app.push_screen(NewPostmortem(self._wanted), self._made)
+            new = NewPostmortem(self._wanted)
+            await self.app.push_screen(new, self._made)
+            self._new = new
+            new.found(self._wanted)
+
+    def found(self, wanted: Wanted) -> None:
+        """Take what a new one is made of."""
+        self._wanted = wanted
+        if self._new is not None:
+            self._new.found(wanted)
 
     def _made(self, wanted: Wanted | None) -> None:
+        self._new = None
         if wanted is not None:
             self.dismiss(wanted)
-
-    def action_down(self) -> None:
-        """Down one."""
-        self.query_one(OptionList).action_cursor_down()
-
-    def action_up(self) -> None:
-        """Up one."""
-        self.query_one(OptionList).action_cursor_up()
-
-    def action_back(self) -> None:
-        """Leave without an answer."""
-        self.dismiss(None)
 
 
 class NewPostmortem(ModalScreen[Wanted | None]):
@@ -114,14 +106,17 @@ class NewPostmortem(ModalScreen[Wanted | None]):
     def __init__(self, wanted: Wanted) -> None:
         super().__init__()
         self._wanted = wanted
+        #: What stands in the lines until somebody writes there.
+        self._offered: dict[str, str] = {}
+        self._is_made = False
 
     def compose(self) -> ComposeResult:
         """A line each."""
         wanted = self._wanted
+        self._offered = _times(wanted)
         lines = [
             ("title", safe_text(wanted.title), "what its window shows"),
-            ("since", time_words(wanted.since_us)[:19], ""),
-            ("until", time_words(wanted.until_us)[:19], ""),
+            *((name, value, "") for name, value in self._offered.items()),
         ]
         if len(wanted.points) > 1:
             lines.insert(1, ("point", safe_text(wanted.point), ", ".join(wanted.points)))
@@ -134,17 +129,48 @@ class NewPostmortem(ModalScreen[Wanted | None]):
                         value, safe_text(otherwise), compact=True, select_on_focus=True,
                         id=f"new-{name}",
                     )  # fmt: skip
+            yield Static(Content(self._why), id="new-said")
             yield Static(
-                Content("enter makes it · up and down move · times are UTC"), id="new-said"
+                Content("enter makes it · up and down move · times are UTC"), classes="box-keys"
             )
 
     def on_mount(self) -> None:
         """Begin with the title."""
         self.set_focus(self.query_one("#new-title"))
 
+    @property
+    def _why(self) -> str:
+        wanted = self._wanted
+        return "looking for what began it, and what ended it …" if wanted.is_sought else wanted.why
+
+    def found(self, wanted: Wanted) -> None:
+        """Take what it is made of; what somebody has written stays."""
+        self._wanted = wanted
+        if not self.is_running:
+            return
+        for name, value in _times(wanted).items():
+            line = self.query_one(f"#new-{name}", Input)
+            if line.value == self._offered[name]:
+                line.value = self._offered[name] = value
+        self._say(self._why)
+        if self._is_made:
+            self._answer()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """What the window was taken from is no longer so once another is written."""
+        offered = all(self._written(name) == value for name, value in self._offered.items())
+        self._say(self._why if offered else "")
+
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Answer, where it is a window."""
+        """Answer, as soon as all is known that it is made of."""
         event.stop()
+        self._is_made = True
+        if not self._wanted.is_sought:
+            self._answer()
+
+    def _answer(self) -> None:
+        """Answer, where it is a window."""
+        self._is_made = False
         wanted = self._wanted
         said = {name: self._written(name) for name in ("title", "point", "since", "until")}
         since = read_time(said["since"], wanted.since_us)
@@ -169,3 +195,9 @@ class NewPostmortem(ModalScreen[Wanted | None]):
     def action_back(self) -> None:
         """Leave without an answer."""
         self.dismiss(None)
+
+
+def _times(wanted: Wanted) -> dict[str, str]:
+    """The lines of the window, and what stands there."""
+    times = {"since": wanted.since_us, "until": wanted.until_us}
+    return {name: time_words(us)[:19] for name, us in times.items()}

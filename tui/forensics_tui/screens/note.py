@@ -35,7 +35,10 @@ class NotePrompt(ModalScreen[str | None]):
         with Vertical(classes="box"):
             yield Static(Content("the note of"), classes="box-title")
             yield Static(Content(safe_text(self._statement)), id="noted")
-            yield SafeInput(safe_text(self._note), compact=True, select_on_focus=False)
+            yield SafeInput(
+                safe_text(self._note), "what there is to say of it", compact=True,
+                select_on_focus=False,
+            )  # fmt: skip
             yield Static(Content("enter keeps it · esc goes back"), classes="box-keys")
 
     def on_mount(self) -> None:

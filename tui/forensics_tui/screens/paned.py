@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.events import Resize
 from textual.message import Message
+from textual.worker import Worker, WorkerState
 
 from forensics.errors import ForensicsError
 from forensics.lake import sql
@@ -23,6 +25,9 @@ from forensics_tui.widgets.lines import Lines
 from forensics_tui.widgets.outline import Laid, Outline
 
 _WIDE = 110
+#: After so long a question that has not ended is interrupted again, so many times at most.
+_AGAIN_S = 0.05
+_AGAIN_MAX = 100
 #: Answers a question through a reader; its number goes with each answer.
 Asked = Callable[[Reader, int], Iterable[Message]]
 
@@ -46,6 +51,8 @@ class PanedPlace(Place):
         self.error = ""
         self._reader: Reader | None = None
         self._others: list[Reader] = []
+        #: Of each reader that is being asked what ends with it, and whether it has come to its end.
+        self._beneath: dict[Reader, tuple[list[Reader], Event]] = {}
 
     def compose(self) -> ComposeResult:
         """Where one is, the outline, facts, keys."""
@@ -112,6 +119,7 @@ class PanedPlace(Place):
             self.number += 1
             self.error = ""
         reader = self._opened.reader.another()
+        self._beneath[reader] = [reader], Event()
         if beside:
             self._others.append(reader)
         else:
@@ -127,10 +135,17 @@ class PanedPlace(Place):
         """End what is being asked; whether an answer was waited for."""
         waited, self._reader = self._reader, None
         for reader in (waited, *self._others):
-            if reader is not None:
-                reader.cancel()
+            if reader in self._beneath:
+                work = partial(_end, *self._beneath[reader])
+                self.app.run_worker(work, thread=True, group="end", exit_on_error=False)
         self._others.clear()
         return waited is not None
+
+    def ends_with(self, reader: Reader, other: Reader) -> None:
+        """End what another reader is asked where a question ends, from the thread that asks it."""
+        self._beneath[reader][0].append(other)
+        if reader.cancelled:
+            other.cancel()
 
     def _answer(self, reader: Reader, number: int, asked: Asked, beside: bool) -> None:
         try:
@@ -144,6 +159,8 @@ class PanedPlace(Place):
         except (sql.SqlError, RuntimeError):  # what an interrupted question ends in
             if not reader.cancelled:
                 raise
+        finally:
+            self._beneath.pop(reader)[1].set()
 
     def on_paned_place_failed(self, message: Failed) -> None:
         """Say what is wrong."""
@@ -152,6 +169,15 @@ class PanedPlace(Place):
         elif message.number == self.number:
             self.answered()
             self.error = said(message.error)
+            self.describe()
+            self.show()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Nothing fails unsaid, and nothing is waited for that has failed."""
+        super().on_worker_state_changed(event)
+        if event.state is WorkerState.ERROR and self.is_asking:
+            self.answered()
+            self.error = self.error or "This has failed."
             self.describe()
             self.show()
 
@@ -169,3 +195,12 @@ class PanedPlace(Place):
         """To the facts, or back to the outline."""
         facts = self.query_one("#facts", Lines)
         self.set_focus(self.outline if facts.has_focus else facts)
+
+
+def _end(readers: list[Reader], ended: Event) -> None:
+    """End what readers are asked; an interrupt between two of their queries would be lost."""
+    for _ in range(_AGAIN_MAX):
+        for reader in tuple(readers):
+            reader.cancel()
+        if ended.wait(_AGAIN_S):
+            return

@@ -8,18 +8,16 @@ from typing import NamedTuple
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from forensics.incident.pins import Checked, Pin
 from forensics_tui.keys import Key, bindings
 from forensics_tui.postmortem_lines import statement
+from forensics_tui.screens.choices import Choices
 
 KEYS = (
-    Key("pins-back", "escape,less_than_sign,p", "back", "back"),
-    Key("pins-down", "j", "down", "down one"),
-    Key("pins-up", "k", "up", "up one"),
+    Key("pins-back", "p", "back", "back"),
     Key("pins-open", "o", "answer('open')", "go where it comes from"),
     Key("pins-here", "i", "answer('here')", "put it where the cursor is"),
     Key("pins-later", "J", "change('later')", "later: change places with the next"),
@@ -39,7 +37,7 @@ class PinDone(NamedTuple):
 Change = Callable[[PinDone], tuple[Sequence[Pin], Sequence[Pin]]]
 
 
-class PinList(ModalScreen[PinDone | None]):
+class PinList(Choices[PinDone]):
     """The pins in their order, then those that were cut.
 
     Args:
@@ -72,7 +70,7 @@ class PinList(ModalScreen[PinDone | None]):
             yield Static(Content("pins"), classes="box-title")
             yield OptionList(id="pins", compact=True)
             yield Static(
-                Content("enter shows · o opens · i inserts here · J K move · d cuts · esc"),
+                Content("enter shows · o opens · i puts it here · J K move · d cuts"),
                 classes="box-keys",
             )
 
@@ -118,15 +116,3 @@ class PinList(ModalScreen[PinDone | None]):
         self._pins, self._cut = list(pins), list(cut)
         ids = [one.id for one in self._pins]
         self._fill(ids.index(pin.id) if pin.id in ids else at)
-
-    def action_down(self) -> None:
-        """Down one."""
-        self.query_one(OptionList).action_cursor_down()
-
-    def action_up(self) -> None:
-        """Up one."""
-        self.query_one(OptionList).action_cursor_up()
-
-    def action_back(self) -> None:
-        """Leave."""
-        self.dismiss(None)

@@ -50,10 +50,20 @@ class Place(Screen[None]):
         return None
 
     @property
+    def incident_us(self) -> tuple[int, int] | None:
+        """The window that a postmortem is of, where somebody said which; its end is not in it."""
+        return None
+
+    @property
     def point(self) -> str | None:
         """The decision point that one looks at; None where there is none, or several."""
         points = self._opened.view.points
         return points[0] if len(points) == 1 else None
+
+    @property
+    def incident_point(self) -> str | None:
+        """The decision point that a postmortem is about: that of what is under the cursor."""
+        return self.point
 
     @property
     def node(self) -> str | None:

@@ -6,38 +6,30 @@ The text under the editor's cursor says which pin one is at; the same text is la
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.events import Resize
-from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import TextArea
 
 from forensics.errors import ForensicsError
-from forensics.incident.asking import Answers
-from forensics.incident.document import Block
-from forensics.incident.pins import Checked, Pin, recheck
-from forensics.lake import sql
-from forensics.lake.read import to_micros
-from forensics.lake.snapshot import take
-from forensics.lake.window import Reader
+from forensics.incident.pins import Checked
 from forensics.records.safe_text import safe_text
+from forensics.records.times import to_micros
 from forensics_tui import pinning
-from forensics_tui.draft import Draft, read, reference, with_row, with_rows_swapped, without_row
 from forensics_tui.inert import said
 from forensics_tui.keys import ANYWHERE, EDITOR, GO, LINES, POSTMORTEM, WRITING, Key, bindings
-from forensics_tui.markdown_lines import Laid
 from forensics_tui.opening import Opened
-from forensics_tui.pinned_places import go, time_of
-from forensics_tui.postmortem_lines import lines
-from forensics_tui.screens.pins import PinDone, PinList
+from forensics_tui.pinned_places import time_of
+from forensics_tui.screens.asks_pins import AsksPins
+from forensics_tui.screens.edits_pins import EditsPins
+from forensics_tui.screens.has_text import SAY_S
 from forensics_tui.screens.place import Place
+from forensics_tui.screens.saves_text import SavesText
 from forensics_tui.sheet import Sheet
 from forensics_tui.widgets.chrome import Crumbs, Hints
 from forensics_tui.widgets.editor import Editor
@@ -46,12 +38,11 @@ from forensics_tui.widgets.preview import Preview
 _WIDE = 110
 _PAUSE_S = 0.2
 _LOOK_EVERY_S = 2.0
-_SAY_S = 20.0
 _GO = tuple(key for key in GO if key.id not in ("pin", "postmortem"))
 _HINTS = (*POSTMORTEM, *_GO, *ANYWHERE)
 
 
-class PostmortemScreen(Place):
+class PostmortemScreen(SavesText, AsksPins, EditsPins):
     """A postmortem.
 
     Args:
@@ -63,45 +54,12 @@ class PostmortemScreen(Place):
     KEYS: ClassVar[tuple[Key, ...]] = (*POSTMORTEM, EDITOR[0], *_GO, *LINES, *ANYWHERE)
     BINDINGS = bindings((*POSTMORTEM, *_GO, *LINES))
 
-    @dataclass
-    class _Asking(Message):
-        """A pin is being asked again; None where all have been."""
-
-        number: int
-        pin: Pin | None
-
-    @dataclass
-    class _Asked(Message):
-        number: int
-        checked: Checked
-
     def __init__(self, opened: Opened, came_from: Place) -> None:
         super().__init__(opened, id="postmortem")
         self._came_from = came_from
-        self._sheet: Sheet | None = None
-        self._draft = Draft()
-        #: The text as it is edited, when it was last taken apart; with the pins by their rows.
-        self._text = ""
-        self._document, _ = read("")
-        self._rows: dict[int, Pin] = {}
-        #: What the editor had when the file had the same, and whether only notes are other.
-        self._saved = ""
-        self._noted = False
-        self._checks: dict[str, Checked | str] = {}
-        self._cut: list[Pin] = []
-        self._number = 0
-        self._asking: Reader | None = None
-        #: Whether somebody asked for the check that is running; else it runs by itself.
-        self._wanted = False
         self._reads = True
         self._beside = True
-        self._here: str | None = None
         self._pause: Timer | None = None
-        self._aside = ""
-        self._asks_which = False
-        self._heights: dict[int, int] = {}
-        self._editor = Editor()
-        self._preview = Preview()
 
     def compose(self) -> ComposeResult:
         """Where one is, the text, how it reads, keys."""
@@ -172,6 +130,11 @@ class PostmortemScreen(Place):
         return (to_micros(since), to_micros(until)) if since and until else None
 
     @property
+    def incident_us(self) -> tuple[int, int] | None:
+        """The window that it is about."""
+        return self.window_us
+
+    @property
     def writing(self) -> bool:
         """Whether keys are text."""
         return not self._editor.read_only
@@ -179,18 +142,6 @@ class PostmortemScreen(Place):
     @property
     def _wide(self) -> bool:
         return self.size.width >= _WIDE
-
-    @property
-    def _pin(self) -> Pin | None:
-        """The pin under the cursor."""
-        row = self._editor.cursor_location[0]
-        before = [first for first in self._rows if first <= row < first + self._heights[first]]
-        return self._rows[before[0]] if before else None
-
-    @property
-    def _pins(self) -> list[Pin]:
-        """All pins, in their order."""
-        return list(self._rows.values())
 
     def _arrange(self) -> None:
         """Show both sides or one, and put the keys where they belong."""
@@ -205,7 +156,7 @@ class PostmortemScreen(Place):
         try:
             sheet = Sheet(path)
         except ForensicsError as error:
-            self.app.say(said(error), _SAY_S)
+            self.app.say(said(error), SAY_S)
             return
         self._stop()
         self._sheet, self._checks, self._cut = sheet, {}, []
@@ -214,38 +165,6 @@ class PostmortemScreen(Place):
         self._take(sheet)
         self._editor.move_cursor((self._document.head.count("\n"), 0))
         self._arrange()
-
-    def _take(self, sheet: Sheet) -> None:
-        """Show the text that the file has."""
-        self._editor.put(self._draft.folded(sheet.text))
-        self._saved, self._noted = self._editor.text, False
-        self._read()
-
-    def _read(self) -> None:
-        """Take the text apart, and lay it out."""
-        self._text = self._editor.text
-        self._document, _ = read(self._text)
-        self._rows, self._heights = {}, {}
-        for first, part in self._draft.parts(self._text):
-            if isinstance(part, Block) and part.pin is not None:
-                self._rows[first], self._heights[first] = part.pin, part.text.count("\n") or 1
-        known = {pin.id: pin for pin in self._pins}
-        for id_, check in list(self._checks.items()):
-            pin = known.get(id_)
-            if pin is None or (isinstance(check, Checked) and _other(check.pin, pin)):
-                del self._checks[id_]
-        self._lay()
-        if self._asking is None:
-            self._check([pin for pin in self._pins if pin.id not in self._checks])
-
-    def _lay(self) -> None:
-        pin = self._pin
-        self._here = pin.id if pin is not None else None
-        self._preview.show(self._lines)
-        self._tell()
-
-    def _lines(self, width: int) -> list[Laid]:
-        return lines(self._draft, self._text, self._checks, self._here, width)
 
     def _tell(self) -> None:
         """Everything that is said around the text."""
@@ -266,10 +185,6 @@ class PostmortemScreen(Place):
         whole = f"{' · '.join(words)} · {state}"
         named = f"{self._sheet.path.stem} · {whole}" if self._sheet is not None else ""
         self.tell(*([named, whole, f"{words[0]} · {state}"] if named else []))
-
-    @property
-    def _unsaved(self) -> bool:
-        return self._sheet is not None and (self._noted or self._editor.text != self._saved)
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """Lay out anew once nobody writes for a moment."""
@@ -324,269 +239,6 @@ class PostmortemScreen(Place):
         self._arrange()
         self._preview.scroll_to_source(self._editor.cursor_location[0])
 
-    # saving
-
-    def _keep(self) -> None:
-        """Save what was written, without a question: where the file was changed, beside it."""
-        sheet = self._sheet
-        if sheet is None or not self._unsaved or self._asks_which:
-            return
-        text = self._draft.whole(self._editor.text)
-        if text == self._aside:
-            return
-        try:
-            if not sheet.changed:
-                self._write(sheet, text)
-                return
-            aside = sheet.put_aside(text, "mine")
-            self._aside = text
-            words = f"{sheet.path.name} was changed on disk meanwhile: yours is kept in {aside}"
-        except ForensicsError as error:
-            words = f"not saved: {said(error)}"
-        self.app.notify(words, severity="warning", timeout=_SAY_S, markup=False)
-
-    def _write(self, sheet: Sheet, text: str, *, over: bool = False) -> None:
-        sheet.write(text, over=over)
-        self._saved, self._noted = self._editor.text, False
-
-    async def action_save(self) -> None:
-        """Save; where the file was changed meanwhile, ask which goes on."""
-        if self._sheet is None or not await self._save():
-            return
-        self.app.say(f"saved: {self._sheet.path}")
-
-    async def _save(self) -> bool:
-        """Whether the file has what is written here."""
-        sheet = self._sheet
-        if sheet is None:
-            return False
-        if sheet.changed:
-            from forensics_tui.screens.conflict import ConflictPrompt
-
-            self._asks_which = True
-            await self.app.push_screen(ConflictPrompt(sheet.path.name), self._decided)
-            return False
-        try:
-            if self._unsaved or not sheet.path.exists():
-                self._write(sheet, self._draft.whole(self._editor.text))
-        except ForensicsError as error:
-            self.app.say(f"not saved: {said(error)}", _SAY_S)
-            return False
-        self._tell()
-        return True
-
-    def _decided(self, answer: str | None) -> None:
-        """Go on with one of two texts; the other is kept beside it."""
-        sheet = self._sheet
-        self._asks_which = False
-        if sheet is None or answer is None:
-            return
-        mine = self._draft.whole(self._editor.text)
-        try:
-            if answer == "mine":
-                theirs = Sheet(sheet.path).text
-                aside = sheet.put_aside(theirs, "theirs")
-                self._write(sheet, mine, over=True)
-            else:
-                aside = sheet.put_aside(mine, "mine")
-                sheet.read()
-                self._take(sheet)
-        except ForensicsError as error:
-            self.app.say(f"not saved: {said(error)}", _SAY_S)
-            return
-        self._tell()
-        self.app.say(f"saved; the other is kept in {aside}", _SAY_S)
-
-    def _look_at_disk(self) -> None:
-        """Take what others wrote, where nothing here would be lost."""
-        sheet = self._sheet
-        if sheet is None or not sheet.changed:
-            return
-        if self._unsaved:
-            self.app.say("The file was changed on disk meanwhile: ^s asks which text goes on.")
-            return
-        try:
-            sheet.read()
-        except ForensicsError as error:
-            self.app.say(said(error), _SAY_S)
-            return
-        self._take(sheet)
-        self.app.say("read again: the file was changed on disk")
-
-    # pins
-
-    def _check(self, pins: Sequence[Pin], reader: Reader | None = None) -> None:
-        """Ask pins again, beside everything else."""
-        if not pins:
-            return
-        self._stop()
-        self._number += 1
-        self._asking = reader or self._opened.reader.another()
-        for pin in pins:
-            self._checks.pop(pin.id, None)
-        work = partial(self._ask, self._asking, self._number, tuple(pins))
-        self.run_worker(work, thread=True, group="pins", exit_on_error=False)
-        self._tell()
-
-    def _ask(self, reader: Reader, number: int, pins: Sequence[Pin]) -> None:
-        try:
-            with Answers(reader.snapshot) as answers:
-                for pin in pins:
-                    self.post_message(self._Asking(number, pin))
-                    found = recheck(reader.snapshot, pin, answers=answers)
-                    if reader.cancelled:
-                        return
-                    self.post_message(self._Asked(number, found))
-        except (sql.SqlError, RuntimeError):  # what an interrupted question ends in
-            if not reader.cancelled:
-                raise
-        finally:
-            self.post_message(self._Asking(number, None))
-
-    def _stop(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
-            self._asking = None
-        self._wanted = False
-        self._checks = {id_: one for id_, one in self._checks.items() if one != "checking"}
-
-    def on_postmortem_screen__asking(self, message: _Asking) -> None:
-        """Show which pin is being asked; at the end look for those that came meanwhile."""
-        if message.number != self._number:
-            return
-        if message.pin is not None:
-            self._checks[message.pin.id] = "checking"
-        elif self._asking is not None:
-            self._asking, self._wanted = None, False
-            self._read()
-            return
-        self._lay()
-
-    def on_postmortem_screen__asked(self, message: _Asked) -> None:
-        """Show what became of a pin."""
-        if message.number == self._number:
-            self._checks[message.checked.pin.id] = message.checked
-            self._lay()
-
-    def action_recheck(self) -> None:
-        """Ask all pins again, of the lake as it is now."""
-        try:
-            snapshot = take(self._opened.asked.root)
-        except ForensicsError as error:
-            self.app.say(said(error), _SAY_S)
-            return
-        self._check(self._pins, self._opened.reader.another(snapshot))
-        self._wanted = self._asking is not None
-
-    def action_pin(self, step: int) -> None:
-        """To the next pin, or to the one before."""
-        row = self._editor.cursor_location[0]
-        rows = list(self._rows)
-        further = [at for at in rows if (at > row if step > 0 else at < row)]
-        if not rows:
-            self.app.say("Nothing is pinned yet: p on any other place pins what one looks at.")
-        elif further:
-            self._go_to_row(further[0] if step > 0 else further[-1])
-        else:
-            self._go_to_row(rows[0] if step > 0 else rows[-1])
-
-    def _go_to_row(self, row: int) -> None:
-        self._editor.move_cursor((row, 0), center=True)
-        self._preview.scroll_to_source(row)
-
-    async def action_pins(self) -> None:
-        """The pins: go to them, move, cut and insert them."""
-        pin = self._pin
-        listed = PinList(self._pins, self._cut, self._checks, pin.id if pin else None, self._change)
-        await self.app.push_screen(listed, self._done)
-
-    async def _done(self, done: PinDone | None) -> None:
-        if done is None:
-            return
-        if done.what == "here":
-            self._put_here(done.pin)
-        else:
-            self._go_to(done.pin.id)
-            if done.what == "open":
-                await self.action_open()
-
-    def _go_to(self, identifier: str) -> None:
-        for row, pin in self._rows.items():
-            if pin.id == identifier:
-                self._go_to_row(row)
-
-    def _put_here(self, pin: Pin) -> None:
-        """Put a pin where the cursor is, wherever it was."""
-        row, text = self._editor.cursor_location[0], self._text
-        for at, one in self._rows.items():
-            if one.id == pin.id:
-                fewer = without_row(text, at)
-                row -= text.count("\n") - fewer.count("\n") if at < row else 0
-                text = fewer
-        self._cut = [one for one in self._cut if one.id != pin.id]
-        self._edit(with_row(text, max(row, self._document.head.count("\n")), reference(pin)))
-        self._go_to(pin.id)
-
-    def _change(self, done: PinDone) -> tuple[Sequence[Pin], Sequence[Pin]]:
-        """Move a pin or cut it."""
-        rows = list(self._rows)
-        at = next(n for n, row in enumerate(rows) if self._rows[row].id == done.pin.id)
-        step = {"later": 1, "sooner": -1}.get(done.what, 0)
-        if done.what == "cut":
-            self._cut.append(done.pin)
-            self._edit(without_row(self._text, rows[at]))
-        elif 0 <= at + step < len(rows):
-            self._edit(with_rows_swapped(self._text, rows[at], rows[at + step]))
-        return self._pins, self._cut
-
-    def _edit(self, text: str) -> None:
-        self._editor.change_to(text)
-        self._read()
-
-    def action_cut_pin(self) -> None:
-        """Cut the pin under the cursor; the list of pins can put it in again."""
-        pin = self._pin
-        if pin is None:
-            self.app.say("The cursor is on no pin: n goes to the next.")
-            return
-        self._change(PinDone("cut", pin))
-        self.app.say("cut: u undoes it, p lists it to be put in elsewhere")
-
-    def action_undo(self) -> None:
-        """Undo."""
-        self._editor.undo()
-
-    def action_redo(self) -> None:
-        """Do again what was undone."""
-        self._editor.redo()
-
-    async def action_note(self) -> None:
-        """Write what there is to say of the pin under the cursor."""
-        from forensics_tui.screens.note import NotePrompt
-
-        pin = self._pin
-        if pin is None or pin.id not in self._draft.pins:
-            self.app.say("The cursor is on no pin: n goes to the next.")
-            return
-
-        def noted(note: str | None) -> None:
-            if note is not None and note != pin.note:
-                self._draft.noted(pin.id, note)
-                self._noted = True
-                self._read()
-
-        await self.app.push_screen(NotePrompt(pin.statement, pin.note), noted)
-
-    async def action_open(self) -> None:
-        """Go where the pin under the cursor comes from."""
-        pin = self._pin
-        if pin is None:
-            self.app.say("The cursor is on no pin: n goes to the next.")
-        else:
-            await go(self.app, self, pin)
-
-    # leaving
-
     async def action_export(self) -> None:
         """Write it in another form."""
         from forensics_tui import exporting
@@ -605,14 +257,6 @@ class PostmortemScreen(Place):
         """Another postmortem, or a new one."""
         await pinning.choose(self.app, self, self._open)
 
-    def action_copy(self) -> None:
-        """Copy the statement of the pin under the cursor."""
-        pin = self._pin
-        if pin is None:
-            self.app.say("The cursor is on no pin: n goes to the next.")
-        else:
-            self.app.copy(safe_text(pin.statement))
-
     def action_copy_command(self) -> None:
         """Copy the command that exports it."""
         if self._sheet is not None:
@@ -625,12 +269,7 @@ class PostmortemScreen(Place):
 
     def action_back(self) -> None:
         """End what somebody asked for, else go back."""
-        if self._wanted and self._asking is not None:
-            self._stop()
-            self._number += 1
-            self._lay()
-            self.app.say("ended: the other pins are not checked")
-        else:
+        if not self._end_asking():
             self.app.back()
 
     # moving, where the text has the keys
@@ -666,10 +305,3 @@ class PostmortemScreen(Place):
     def action_last(self) -> None:
         """To the last line."""
         self._editor.move_cursor(self._editor.document.end)
-
-
-def _other(old: Pin, new: Pin) -> bool:
-    """Whether what is known of one pin says nothing of another of its id."""
-    return (old.question, old.pointer, old.value.digest) != (
-        new.question, new.pointer, new.value.digest,
-    )  # fmt: skip

@@ -13,8 +13,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from forensics.lake.read import from_micros, to_micros
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros, to_micros
 from forensics_tui.inert import time_words
 from forensics_tui.keys import Key, bindings
 

@@ -13,6 +13,7 @@ from textual.message import Message
 from forensics.errors import ForensicsError
 from forensics.lake.scan import Found
 from forensics.lake.window import TIME, Cancelled, Reader, View
+from forensics.records.plural import count_of
 from forensics_tui.among import at_or_after, next_mark
 from forensics_tui.inert import said, time_words
 from forensics_tui.opening import Opened
@@ -53,9 +54,22 @@ class GoesThroughRows(HasRows):
     _at_change: tuple[int, int] | None = None
 
     def go_to(self, time_us: int) -> None:
-        """Put the cursor on the first row at a time or beyond."""
+        """Put the cursor on the earliest row at a time or later; where there is none, say so."""
+        view, is_late = self._shown, False
+
+        def place(found: Found) -> int | None:
+            nonlocal is_late
+            at = at_or_after(found.pages, view, time_us) if found.pages.total else None
+            is_late = at is not None and any(row[TIME] < time_us for row in found.pages.rows(at, 1))
+            return at
+
+        def go(at: int) -> None:
+            self.table.jump(at)
+            if is_late:
+                self.app.say(f"No row is as late as {time_words(time_us)}: this is the last.")
+
         if self._is_in_time():
-            self._seek(lambda found: found.pages.place(time_us), self.table.jump)
+            self._seek(place, go)
 
     def _is_in_time(self) -> bool:
         if self._found is not None and self._shown.in_time:
@@ -161,7 +175,7 @@ class WritesRows(HasRows):
         else:
             count = _rows_words(found.pages.total)
             if found.pages.total < found.matches:
-                count = f"the first {found.pages.total:,} of {found.matches:,} rows"
+                count = f"the first {found.pages.total:,} of {count_of(found.matches, 'row')}"
             title = f"write {count}, the columns that are shown, to"
             await self.app.push_screen(
                 FilePrompt(title, Path("decisions.csv"), SUFFIXES), partial(self._write, found)

@@ -1,36 +1,28 @@
 """The state at a time that one can move, and what differs from the state that one came from.
 
-What is known of the changes is worked out once; each further time costs a few small questions.
-They are asked one at a time, and of times that one hurries past only the last is asked for. While
-one looks, the next step or change in the same direction is worked out ahead, on one core.
+While one looks, the next step or change in the same direction is worked out ahead, on one core.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.events import Resize
-from textual.message import Message
 
 from forensics.errors import ForensicsError, UsageError
 from forensics.incident.pins import Pinnable
 from forensics.incident.questions import Argument, Question
-from forensics.lake import sql
-from forensics.lake.read import from_micros, to_micros
-from forensics.lake.window import Cancelled, Reader
-from forensics.reconstruct.as_of import Evidence, as_of
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.moved import Moved, moved
-from forensics.reconstruct.state import Live, Pipeline, State
+from forensics.reconstruct.state import State
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros, to_micros
 from forensics.report import state as report
 from forensics.report.spans import Line, Span, fitted, span, wrapped
-from forensics.report.words import age_words, short_digest
+from forensics.report.words import age_words
 from forensics_tui import going
 from forensics_tui.events import Event, of_changes
 from forensics_tui.inert import said, time_words
@@ -38,7 +30,9 @@ from forensics_tui.keys import ANYWHERE, GO, LINES, STATE, Key, bindings
 from forensics_tui.opening import Opened
 from forensics_tui.period import Period
 from forensics_tui.pinnables import iso_words
+from forensics_tui.screens.asks_for_states import Asked, AsksForStates
 from forensics_tui.screens.place import Place
+from forensics_tui.state_pins import of_state
 from forensics_tui.widgets.axis import Axis, Drawn, Lane, Mark, marks_of
 from forensics_tui.widgets.chrome import Crumbs, Hints
 from forensics_tui.widgets.lines import Lines
@@ -53,69 +47,33 @@ STEPS = (
     ("day", _DAY_US, 60 * _DAY_US),
 )
 _FIRST_STEP = 1
-_PINS_MAX = 60
 _LIST_MAX = 12
-_KEPT = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A time, and whether the state is to be told as it was known then."""
-
-    time_us: int
-    then: bool
-
-
-class StateScreen(Place):
+class StateScreen(AsksForStates):
     """What was in force at a time."""
 
     TITLE = "State"
     KEYS: ClassVar[tuple[Key, ...]] = (*STATE, *GO, *LINES, *ANYWHERE)
     BINDINGS = bindings((*STATE, *GO))
 
-    @dataclass
-    class _Answered(Message):
-        asked: _Asked
-        state: State
-        #: All changes that are known by now, where this was not told before.
-        changes: list[Change] | None
-
-    @dataclass
-    class _Ahead(Message):
-        """A state that nobody had asked for yet; None where it could not be worked out."""
-
-        asked: _Asked
-        state: State | None
-
-    @dataclass
-    class _Failed(Message):
-        asked: _Asked
-        error: ForensicsError
-
     def __init__(self, opened: Opened, came_from: Place) -> None:
-        super().__init__(opened, id="state")
         window = opened.snapshot.window_us()
         if window is None:
             raise UsageError("This lake holds no decisions yet.")
-        points = opened.view.points
-        self._point = came_from.point if len(points) > 1 else opened.asked.point
         bounds = window[0] - _DAY_US, window[1] + _DAY_US
         whole = Period.whole(bounds)
         time_us = came_from.time_us
-        self._asked = _Asked(whole.clamped(window[1] if time_us is None else time_us), then=False)
+        asked = Asked(whole.clamped(window[1] if time_us is None else time_us), then=False)
+        several = len(opened.view.points) > 1
+        point = came_from.point if several else opened.asked.point
+        super().__init__(opened, asked, point, id="state")
         self._step = _FIRST_STEP
         self._period = whole
         self._around()
-        self._busy = False
-        self._reader: Reader | None = None
-        self._ahead: Reader | None = None
-        self._ahead_of: _Asked | None = None
         #: Where one was going last: by steps or by changes, and which way.
         self._heading: tuple[bool, int] | None = None
-        self._known: OrderedDict[_Asked, State] = OrderedDict()
-        self._evidence: Evidence | None = None
         self._state: State | None = None
-        self._shown: _Asked | None = None
         #: What the state is compared with: the one that one came from, or one that was pinned.
         self._before: State | None = None
         self._pinned: State | None = None
@@ -133,26 +91,18 @@ class StateScreen(Place):
         yield Hints(self.KEYS)
 
     def on_mount(self) -> None:
-        """Ask for the first state."""
+        """Show that something is being asked."""
         self.query_one(Axis).styles.height = 5
-        self._reader = self._opened.reader.another()
         self.set_focus(self.query_one(Lines))
-        self._ask()
         self._show()
 
     def on_resize(self, event: Resize) -> None:
         """Lay out anew."""
-        self.call_after_refresh(self._draw)
+        self.call_after_refresh(self.draw)
 
     def on_screen_resume(self) -> None:
         """Crumbs may have changed."""
         self._tell()
-
-    def on_unmount(self) -> None:
-        """Nobody waits any more."""
-        for reader in (self._reader, self._ahead):
-            if reader is not None:
-                reader.cancel()
 
     @property
     def time_us(self) -> int | None:
@@ -169,138 +119,38 @@ class StateScreen(Place):
         """What is shown; None until it has come."""
         return self._state
 
-    # One question at a time; of those that come meanwhile, the last.
-
-    def _ask(self) -> None:
-        if self._asked in self._known:
-            self._accept(self._known[self._asked])
-            return
-        if self._busy or self._reader is None or self._ahead_of == self._asked:
-            return
-        self._stop_ahead()
-        self._busy = True
-        asked, reader = self._asked, self._reader
-        self.run_worker(lambda: self._answer(reader, asked), thread=True, exit_on_error=False)
-
-    def _answer(self, reader: Reader, asked: _Asked) -> None:
-        try:
-            changes = None
-            if self._evidence is None:
-                self._evidence = Evidence(reader.snapshot)
-                changes = self._known_changes(self._evidence)
-            state = self._as_of(reader, asked, self._evidence)
-            self.post_message(self._Answered(asked, state, changes))
-        except Cancelled:
-            return
-        except ForensicsError as error:
-            if not reader.cancelled:
-                self.post_message(self._Failed(asked, error))
-        except (sql.SqlError, RuntimeError):  # what an interrupted question ends in
-            if not reader.cancelled:
-                raise
-
-    def _as_of(self, reader: Reader, asked: _Asked, evidence: Evidence) -> State:
-        time = from_micros(asked.time_us)
-        return as_of(
-            reader.snapshot,
-            time,
-            decision_point=self._point,
-            known_by=time if asked.then else None,
-            evidence=None if asked.then else evidence,
-        )
-
-    def _look_ahead(self) -> None:
-        """Work out where one is heading; the last such work is no longer."""
-        self._stop_ahead()
-        evidence, time_us = self._evidence, None
-        if self._heading is not None:
-            by_step, direction = self._heading
-            time_us = self._stepped(direction) if by_step else self._next_change(direction > 0)
-        if time_us is None or evidence is None:
-            return
-        asked = replace(self._asked, time_us=self._period.clamped(time_us))
-        if asked in self._known:
-            return
-        reader = self._ahead = self._opened.patient.another(self._opened.snapshot)
-        self._ahead_of = asked
-
-        def work() -> None:
-            state = None
-            with suppress(Cancelled, ForensicsError, sql.SqlError, RuntimeError):
-                state = self._as_of(reader, asked, evidence)  # who asks for it will be told why not
-            self.post_message(self._Ahead(asked, state))
-
-        self.run_worker(work, thread=True, group="ahead", exit_on_error=False)
-
-    def on_state_screen__ahead(self, message: _Ahead) -> None:
-        """Keep a state for when it is asked for, which may be now."""
-        if message.state is not None:
-            self._keep(message.asked, message.state)
-        if message.asked == self._ahead_of:
-            self._ahead_of = None
-            if self._shown != self._asked:
-                self._ask()
-
-    def _stop_ahead(self) -> None:
-        if self._ahead is not None and self._ahead_of is not None:
-            self._ahead.cancel()
-        self._ahead_of = None
-
-    def _keep(self, asked: _Asked, state: State) -> None:
-        self._known[asked] = state
-        self._known.move_to_end(asked)
-        while len(self._known) > _KEPT:
-            self._known.popitem(last=False)
-
-    def _known_changes(self, evidence: Evidence) -> list[Change]:
-        """All that changed, of every decision point that is shown."""
-        points = [self._point] if self._point else self._opened.snapshot.points()
-        found: dict[tuple[str, int], Change] = {}
-        for point in points:
-            for change in evidence.account(point).changes:
-                found.setdefault((change.change_id, to_micros(change.occurred_at)), change)
-        return sorted(found.values(), key=lambda change: change.true_from)
-
-    def on_state_screen__answered(self, message: _Answered) -> None:
-        """Show a state, unless one has gone on meanwhile."""
-        self._busy = False
-        if message.changes is not None:
-            self._changes = message.changes
-            self._events = list(of_changes(message.changes, ()))
-            self._marks = marks_of(self._events)
-        self._keep(message.asked, message.state)
-        if message.asked == self._asked:
-            self._accept(message.state)
-        elif self._shown != self._asked:
-            self._ask()
-            self._draw()
-
-    def _accept(self, state: State) -> None:
-        """Show a state, and what it says otherwise."""
+    def accept(self, state: State) -> None:
+        """Show a state, and what it says otherwise; then work out the one that follows."""
         self._error = ""
         if self._pinned is not None:
             self._before = self._pinned
         elif self._state is not None:
             self._before = self._state
-        self._state, self._shown = state, self._asked
+        self._state = state
         self._moved = moved(self._before, state) if self._before is not None else []
         self._show()
-        self._look_ahead()
+        time_us = None
+        if self._heading is not None:
+            by_step, step = self._heading
+            time_us = self._stepped(step) if by_step else self._next_change(step)
+        self._work_ahead(self._period.clamped(time_us) if time_us is not None else None)
 
-    def on_state_screen__failed(self, message: _Failed) -> None:
-        """Say what is wrong."""
-        self._busy = False
-        if message.asked != self._asked:
-            self._ask()
-        else:
-            self._error = said(message.error)
-            self._show()
+    def complain(self, error: ForensicsError) -> None:
+        """Say why there is no such state."""
+        self._error = said(error)
+        self._show()
+
+    def learn(self, changes: list[Change]) -> None:
+        """Take all changes that are known."""
+        self._changes = changes
+        self._events = list(of_changes(changes, ()))
+        self._marks = marks_of(self._events)
 
     # What is shown.
 
     def _show(self) -> None:
         self.query_one(Lines).update(self._lines)
-        self._draw()
+        self.draw()
 
     def _lines(self, width: int) -> list[Line]:
         if self._error:
@@ -335,7 +185,8 @@ class StateScreen(Place):
             yield [Span(f"  {len(self._moved) - _LIST_MAX} more", "dim")]
         yield []
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Show which time is asked for, and what is around it."""
         if not self.is_mounted:
             return
         lanes = [Lane(name, self._marks.get(name, ())) for name in ("changes", "controls")]
@@ -371,8 +222,7 @@ class StateScreen(Place):
     def _tell(self) -> None:
         parts = []
         if self._before is not None:
-            count = len(self._moved)
-            parts.append(f"{count} {'difference' if count == 1 else 'differences'}")
+            parts.append(count_of(len(self._moved), "difference"))
         if self._pinned is not None:
             parts.append(f"compared with {time_words(to_micros(self._pinned.time))[:19]}")
         point = self._point or "all decision points"
@@ -386,10 +236,10 @@ class StateScreen(Place):
         if at != time_us:
             self.app.say("There are no decisions as early or as late as that.")
         if at != self._asked.time_us:
-            self._asked = _Asked(at, self._asked.then)
+            self._asked = Asked(at, self._asked.then)
             self._period = self._period.showing(at)
             self._ask()
-            self._draw()
+            self.draw()
 
     def _around(self) -> None:
         """As much time around the cursor as suits the step."""
@@ -408,7 +258,7 @@ class StateScreen(Place):
         """A longer step, or a shorter one."""
         self._step = (self._step + direction) % len(STEPS)
         self._around()
-        self._draw()
+        self.draw()
 
     def action_zoom(self, factor: float) -> None:
         """More or less of the time around; all there is where 0."""
@@ -416,22 +266,22 @@ class StateScreen(Place):
             self._period = self._period.zoomed(factor, self._asked.time_us)
         else:
             self._period = Period.whole(self._period.bounds)
-        self._draw()
+        self.draw()
 
-    def action_change(self, forward: bool) -> None:
+    def action_change(self, step: int) -> None:
         """To the next change, or to the one before."""
-        self._heading = (False, 1 if forward else -1)
-        time_us = self._next_change(forward)
+        self._heading = (False, step)
+        time_us = self._next_change(step)
         if time_us is not None:
             self._go(time_us)
         else:
-            self.app.say(f"There is no {'later' if forward else 'earlier'} change.")
+            self.app.say(f"There is no {'later' if step > 0 else 'earlier'} change.")
 
-    def _next_change(self, forward: bool) -> int | None:
+    def _next_change(self, step: int) -> int | None:
         here = self._asked.time_us
         times = (to_micros(change.true_from) for change in self._changes)
-        beyond = [us for us in times if (us > here if forward else us < here)]
-        return min(beyond, default=None) if forward else max(beyond, default=None)
+        beyond = [us for us in times if (us - here) * step > 0]
+        return min(beyond, default=None) if step > 0 else max(beyond, default=None)
 
     def on_axis_picked(self, message: Axis.Picked) -> None:
         """Go to a time that was clicked; to a change's own, where one is drawn there."""
@@ -445,7 +295,7 @@ class StateScreen(Place):
     def on_axis_turned(self, message: Axis.Turned) -> None:
         """Zoom around the pointer."""
         self._period = self._period.zoomed(0.5 if message.nearer else 2.0, message.time_us)
-        self._draw()
+        self.draw()
 
     async def action_jump(self) -> None:
         """Ask for a time, and go there."""
@@ -470,9 +320,9 @@ class StateScreen(Place):
 
     def action_known_by(self) -> None:
         """The state as we knew it at its time, or as we know it now."""
-        self._asked = _Asked(self._asked.time_us, not self._asked.then)
+        self._asked = Asked(self._asked.time_us, not self._asked.then)
         self._ask()
-        self._draw()
+        self.draw()
 
     def action_decisions(self) -> None:
         """The decisions of the time around, at this one."""
@@ -501,31 +351,12 @@ class StateScreen(Place):
 
     def pinnables(self) -> Sequence[Pinnable]:
         """What differs first, then everything that was in force."""
-        state = self._state
-        if state is None or self._shown != self._asked:
+        if self._state is None or self._shown != self._asked:
             return ()
-        fresh = [part for one in self._moved for part in one.now]
-        offered = [(live, f"/live/{at}", _live_words(live)) for at, live in enumerate(state.live)]
-        found: list[tuple[bool, str, str]] = []
-        for thing, pointer, words in (
-            *offered,
-            *(
-                (pipeline, f"/pipelines/{at}", _pipeline_words(pipeline))
-                for at, pipeline in enumerate(state.pipelines)
-            ),
-            *(
-                (change, f"/controls/{at}", _control_words(change))
-                for at, change in enumerate(state.controls)
-            ),
-        ):
-            found.append((any(thing is one for one in fresh), pointer, words))
-        found.sort(key=lambda one: not one[0])
-        question, when = self._question(), f"{time_words(self._asked.time_us)[:19]} UTC"
         known = ", as known then," if self._asked.then else ""
-        return [
-            Pinnable(question, pointer, safe_text(f"At {when}{known} {words}"))
-            for _, pointer, words in found[:_PINS_MAX]
-        ]
+        when = f"At {time_words(self._asked.time_us)[:19]} UTC{known}"
+        fresh = [part for one in self._moved for part in one.now]
+        return of_state(self._state, self._question(), when, fresh)
 
 
 def _when(before: State, after: State) -> str:
@@ -533,31 +364,3 @@ def _when(before: State, after: State) -> str:
     if before.time != after.time:
         return f"{time_words(to_micros(before.time))[:19]} UTC"
     return "what we know now" if before.known_by is None else "what we knew then"
-
-
-def _live_words(live: Live) -> str:
-    name = f"{live.kind} {live.name}" if live.name else live.kind
-    version = live.version or short_digest(live.digest)
-    how = {"live": "was", "announced": "was announced to be", "last_seen": "was last seen as"}
-    since = f", since {live.since:%Y-%m-%d %H:%M:%S}" if live.since_known else ""
-    before = live.replaced_version or short_digest(live.replaced_digest)
-    replaced = f", before {before}" if before and before != version else ""
-    by = live.announced.actor if live.announced and live.announced.actor else ""
-    who = f", announced by {by}" if by else ", announced by nobody" if not live.announced else ""
-    return (
-        f"{name} of {live.decision_point} in {live.environment} {how[live.status]} {version}"
-        f"{since}{replaced}{who}"
-    )
-
-
-def _pipeline_words(pipeline: Pipeline) -> str:
-    code = f" code {pipeline.code_version}" if pipeline.code_version else ""
-    run = f", run {pipeline.run_id[:8]}" if pipeline.run_id else ""
-    failed = f", failing: {pipeline.failed}" if pipeline.failed else ""
-    return f"pipeline {pipeline.job} had{code or ' no known code'}{run}{failed}"
-
-
-def _control_words(change: Change) -> str:
-    by = f" by {change.actor}" if change.actor else ""
-    value = change.to_version or change.what or "set"
-    return f"{change.kind} {change.component} was {value}{by}"

@@ -16,10 +16,12 @@ from textual.events import Resize
 from forensics.incident.pins import Pinnable
 from forensics.incident.questions import Argument, Question
 from forensics.lake.happened import Ran
-from forensics.lake.read import to_micros
 from forensics.reconstruct.check import Noticed
-from forensics.reconstruct.timeline import BINS, Stretch
+from forensics.reconstruct.jumps import Stretch
+from forensics.reconstruct.timeline import BINS
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
+from forensics.records.times import to_micros
 from forensics.report.spans import Line, Span, span
 from forensics.report.timeline import length_words, percent
 from forensics_tui import event_pins, going
@@ -112,7 +114,7 @@ class TimelineScreen(TimelineData):
             return
         jumps = sum(moment.jump for moment in self._moments)
         coincide = f" · {jumps} {'jump' if jumps == 1 else 'jumps'}" if self._moments else ""
-        words = f"{len(self._changes)} changes{coincide}"
+        words = f"{count_of(len(self._changes), 'change')}{coincide}"
         self.tell(f"{self._point} · {words}", words)
 
     def _head(self) -> list[Line]:
@@ -130,9 +132,10 @@ class TimelineScreen(TimelineData):
         here = self._here(counted)
         if not counted.has_outcomes or outcome is None:
             done = self._whole.done if self._whole is not None else 0.0
-            head: Line = [Span(f"{all_.decisions:,} decisions"), Span(window, "dim")]
+            number = count_of(here.decisions, "decision")
+            head: Line = [Span(count_of(all_.decisions, "decision")), Span(window, "dim")]
             return [[*head, Span(f" · counting outcomes, {done:.0%}", "dim")], [
-                Span(f"at {at}", "bold"), Span(f" · {here.decisions:,} decisions")]]  # fmt: skip
+                Span(f"at {at}", "bold"), Span(f" · {number}")]]  # fmt: skip
         doing = f" · {counted.done:.0%} counted" if counted.done < 1 else ""
         return [
             [
@@ -179,7 +182,7 @@ class TimelineScreen(TimelineData):
             if event.lane == "findings"
         ]
         stays.sort(key=lambda stay: stay.style == "bad")
-        clean = f"checked {found.decisions:,} decisions: neither errors nor warnings"
+        clean = f"checked {count_of(found.decisions, 'decision')}: neither errors nor warnings"
         known = (period.since_us, period.until_us)
         return Lane("findings", marks, stays, known=known, words=clean)
 
@@ -235,8 +238,9 @@ class TimelineScreen(TimelineData):
         """The last event."""
         self._to_event(len(self._events) - 1)
 
-    def action_change(self, forward: bool) -> None:
+    def action_change(self, step: int) -> None:
         """The next change, or the one before."""
+        forward = step > 0
         here = self._at if self._time_of(self._at) == self._cursor else None
         found = [
             at
@@ -405,7 +409,7 @@ class TimelineScreen(TimelineData):
             counted.stretch(self._outcome, self._period.since_us, self._period.until_us),
         ):
             if stretch.decisions and counted.done >= 1:
-                words = f"{percent(stretch.rate)} of {stretch.decisions:,} decisions of "
+                words = f"{percent(stretch.rate)} of {count_of(stretch.decisions, 'decision')} of "
                 words += f"{self._point} from {stretch.start:%Y-%m-%d %H:%M:%S} to "
                 words += f"{stretch.end:%Y-%m-%d %H:%M:%S} UTC were {self._outcome}"
                 question = self._question(to_micros(stretch.start), to_micros(stretch.end))

@@ -16,12 +16,14 @@ from textual.timer import Timer
 from forensics.errors import ForensicsError, UsageError
 from forensics.lake import happened, scan, sql
 from forensics.lake.happened import Ran
-from forensics.lake.read import from_micros
-from forensics.lake.window import Cancelled, Reader, View, known_spans
+from forensics.lake.pages import known_spans
+from forensics.lake.window import Cancelled, Reader, View
 from forensics.reconstruct.changes import Change, between
 from forensics.reconstruct.changes.declared import overrides
 from forensics.reconstruct.check import Check, check
-from forensics.reconstruct.timeline import CELLS, Moment, moments
+from forensics.reconstruct.jumps import Moment
+from forensics.reconstruct.timeline import CELLS, moments
+from forensics.records.times import from_micros
 from forensics_tui.counted import Counted
 from forensics_tui.events import Event, of_changes, of_findings, of_runs, same
 from forensics_tui.inert import said

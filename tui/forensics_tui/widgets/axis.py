@@ -19,31 +19,19 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from forensics.lake.happened import Tally
-from forensics.lake.read import from_micros
-from forensics.reconstruct.timeline import Stretch
+from forensics.reconstruct.jumps import Stretch
 from forensics.report.spans import Line, Style
 from forensics.report.timeline import ceiling, percent, short_count
 from forensics_tui.counted import Counted
 from forensics_tui.events import Event
 from forensics_tui.period import Period
+from forensics_tui.ticks import ticks
 
 #: Left of every lane: its name.
 MARGIN = 9
 _BARS = " ▁▂▃▄▅▆▇█"
 #: A rate of fewer decisions tells little, and is drawn fainter.
 _FEW = 10
-_DAY_US = 86_400_000_000
-_SECOND_US = 1_000_000
-#: Columns from one time on the axis to the next, at least.
-_LABEL_EVERY = 12
-#: Times on the axis are multiples of these.
-_TICKS_US = (
-    10_000, 50_000, 100_000, 500_000,
-    *(seconds * _SECOND_US for seconds in (
-        1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200,
-        86_400, 172_800, 432_000, 864_000, 2_592_000, 7_776_000, 31_536_000, 157_680_000,
-    )),
-)  # fmt: skip
 _STYLES = ("bold", "dim", "good", "bad", "warn", "accent")
 
 
@@ -338,29 +326,14 @@ class Axis(Widget):
     def _times(self, period: Period) -> _Row:
         columns = self.columns
         cells = [" "] * columns
-        least = period.span_us * _LABEL_EVERY // columns
-        tick = next((us for us in _TICKS_US if us >= least), _TICKS_US[-1])
-        for time_us in range(-(-period.since_us // tick) * tick, period.until_us, tick):
-            at = period.column(time_us, columns)
-            text = f"╵{_tick_words(time_us, tick)}"
-            if at is not None and at + len(text) <= columns:
-                cells[at : at + len(text)] = text
+        for at, text in ticks(period, columns):
+            cells[at : at + len(text)] = text
         here = period.column(self._drawn.cursor_us, columns) if self._drawn else None
         styles: list[Style] = ["dim"] * columns
         if here is not None:
             cells[here] = "^"
             styles[here] = "bold"
         return _Row("", cells, styles)
-
-
-def _tick_words(time_us: int, tick_us: int) -> str:
-    """A time on the axis: the day where one begins, else the time of day."""
-    time = from_micros(time_us)
-    if tick_us >= _DAY_US or time_us % _DAY_US == 0:
-        return f"{time:%m-%d}"
-    if tick_us >= 60 * _SECOND_US:
-        return f"{time:%H:%M}"
-    return f"{time:%H:%M:%S}" + (f".{time:%f}"[:3] if tick_us < _SECOND_US else "")
 
 
 def _part(item: Stretch, top: float, row: int, rows: int) -> str:

@@ -15,8 +15,8 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from forensics.lake.read import from_micros
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros
 from forensics_tui.events import Event
 from forensics_tui.inert import fitted
 

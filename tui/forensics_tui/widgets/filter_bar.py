@@ -85,7 +85,7 @@ class FilterBar(Vertical):
             yield Static("filter", id="filter-label", markup=False)
             yield ConditionInput(
                 self._tried,
-                placeholder="/ for a condition: outcome = 'DECLINE' and score > 0.6",
+                placeholder="/ for a condition over fields and features, as score > 0.6",
                 suggester=self._suggester,
                 compact=True,
                 id="condition",

@@ -13,16 +13,15 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from forensics.lake.read import from_micros
 from forensics.lake.scan import Announced, Rates
 from forensics.records.safe_text import safe_text
+from forensics.records.times import from_micros
 from forensics_tui.inert import fitted
+from forensics_tui.period import Period
+from forensics_tui.ticks import ticks
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _ROWS = 2
-_LEAST_US = 600_000_000
-_LABEL_EVERY = 16
-_DAY_US = 86_400_000_000
 
 
 class Histogram(Widget):
@@ -166,11 +165,7 @@ class Histogram(Widget):
             if place is not None:
                 line[place] = "▲"
                 styles[place] = self.get_component_rich_style("histogram--change")
-        form = (
-            "%m-%d" if end - first > 2 * _DAY_US else "%H:%M" if end - first > _LEAST_US else "%T"
-        )
-        for place in range(0, width, _LABEL_EVERY):
-            label = f"╵{from_micros(first + place * (end - first) // width):{form}}"
+        for place, label in ticks(Period(first, end, (first, end)), width):
             if line[place : place + len(label)] == [" "] * len(label):
                 line[place : place + len(label)] = label
         marked = self._column_of(self._here_us)

@@ -76,6 +76,8 @@ class Outline(ScrollView, can_focus=True):
         self._layout_items: Layout | None = None
         self._laid = Laid([], [])
         self._cursor = -1
+        #: Whether somebody has put the cursor where it is; else it stands on the first item.
+        self.is_chosen = False
 
     @property
     def data(self) -> Hashable:
@@ -137,7 +139,7 @@ class Outline(ScrollView, can_focus=True):
         step = 1 if at >= self._cursor else -1
         place = self._nearest(at, step)
         if place != self._cursor:
-            self._cursor = place
+            self._cursor, self.is_chosen = place, True
             self.post_message(self.Moved(self.data))
         self._into_sight()
         self.refresh()
@@ -223,6 +225,7 @@ class Outline(ScrollView, can_focus=True):
 
     def action_open(self) -> None:
         """Open what is under the cursor."""
+        self.is_chosen = True
         if self.data is not None:
             self.post_message(self.Opened(self.data))
 

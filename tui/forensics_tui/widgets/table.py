@@ -6,7 +6,7 @@ sight, in a thread, and shows dots for what has not come yet.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
@@ -23,7 +23,8 @@ from textual.strip import Strip
 from textual.worker import Worker
 
 from forensics.errors import ForensicsError
-from forensics.lake.window import DECISION, KEY, Cancelled, Pages, Row
+from forensics.lake.pages import Pages
+from forensics.lake.window import DECISION, KEY, Cancelled, Row
 from forensics.records.safe_text import safe_text
 from forensics_tui.inert import cell, fitted
 from forensics_tui.keys import TABLE, bindings
@@ -121,9 +122,13 @@ class WindowTable(ScrollView, can_focus=True):
         self.sorted_by = ("occurred_at", True)
         #: Whether all times are of one year.
         self.one_year = False
+        #: Told of further rows, in a thread, before they are shown.
+        self.ahead: Callable[[Sequence[Row]], None] | None = None
         self._pages: Pages | None = None
         self._rows: dict[int, Row] = {}
         self._fetching = False
+        #: What was asked of rows that are still on their way, by their places.
+        self._asked_of: list[tuple[int, Callable[[Row], Message]]] = []
         self._styles: dict[str, Style] = {}
 
     def notify_style_update(self) -> None:
@@ -152,6 +157,11 @@ class WindowTable(ScrollView, can_focus=True):
         """How many rows the screen has room for."""
         return max(self.size.height - 1, 1)
 
+    @property
+    def _room(self) -> int:
+        """How many columns of the terminal rows have, beside the scroll bar."""
+        return int(self.scrollable_content_region.width)
+
     def show(self, pages: Pages, names: Sequence[str], rows: list[Row], place: int = 0) -> None:
         """Show other rows, the cursor at ``place``.
 
@@ -161,6 +171,9 @@ class WindowTable(ScrollView, can_focus=True):
             rows: the first of those that are shown, so that nothing flickers.
             place: where the cursor goes.
         """
+        if self._asked_of:
+            self._asked_of = []
+            self.app.say("Other rows have come meanwhile: press the key again.")
         self._pages = pages
         self._set_columns(names)
         first = max(place - AHEAD, 0)
@@ -205,6 +218,7 @@ class WindowTable(ScrollView, can_focus=True):
         for at, column in enumerate(self.columns):
             values = [row[len(KEY) + at] for row in rows]
             widest = max((cell_len(self._text(column, value)) for value in values), default=0)
+            widest = min(widest, _WIDTH_MAX)
             grown |= widest > column.width
             column.width = max(column.width, widest)
             numbers = [isinstance(value, int | float) for value in values if value is not None]
@@ -250,8 +264,8 @@ class WindowTable(ScrollView, can_focus=True):
             self.scroll_to(x=0, animate=False)
         elif left < x + _GUTTER:
             self.scroll_to(x=left - _GUTTER, animate=False)
-        elif right > x + self.size.width:
-            self.scroll_to(x=right - self.size.width, animate=False)
+        elif right > x + self._room:
+            self.scroll_to(x=right - self._room, animate=False)
         self.refresh()
 
     def _into_sight(self) -> None:
@@ -288,6 +302,8 @@ class WindowTable(ScrollView, can_focus=True):
     def _fetch(self, pages: Pages, first: int, count: int) -> None:
         try:
             rows = pages.rows(first, count)
+            if self.ahead is not None:
+                self.ahead(rows)
         except Cancelled:
             self.post_message(self._Arrived(None, first, []))
         except ForensicsError as error:
@@ -312,6 +328,7 @@ class WindowTable(ScrollView, can_focus=True):
             self._rows.update(enumerate(message.rows, message.first))
             self._widen(message.rows)
             self.refresh()
+            self._do_asked()
             if had is None:
                 self._tell()
         if message.rows or message.pages is not self._pages:
@@ -327,14 +344,22 @@ class WindowTable(ScrollView, can_focus=True):
         x = self.scroll_offset.x
         return strip.crop_extend(x, x + self.size.width, self._style(""))
 
+    def _fitted(self, text: str, column: Column, left: int) -> str:
+        """A cell as wide as its column; one that the right edge cuts shows that it is."""
+        room = self.scroll_offset.x + self._room - left
+        if 0 < room < column.width:
+            return fitted(fitted(text, room), column.width)
+        return fitted(text, column.width, right=column.right)
+
     def _head(self) -> Strip:
         style = self._style("head")
         name, descending = self.sorted_by
-        segments = [Segment(" " * _GUTTER, style)]
+        segments, left = [Segment(" " * _GUTTER, style)], _GUTTER
         for at, column in enumerate(self.columns):
             arrow = ("▼" if descending else "▲") if column.name == name else ""
             title = column.title + (f" {arrow}" if arrow else "")
-            text = fitted(title, column.width, right=column.right)
+            text = self._fitted(title, column, left)
+            left += column.width + _GAP
             here = style + Style(underline=True) if at == self.column else style
             segments += [Segment(text, here), Segment(" " * _GAP, style)]
         return Strip(segments).simplify()
@@ -352,12 +377,36 @@ class WindowTable(ScrollView, can_focus=True):
             Segment(">" if here else " ", style),
             Segment("*" if marked else " ", mark_style),
         ]
+        left = _GUTTER
         for at, column in enumerate(self.columns):
-            text = fitted(self._text(column, row[len(KEY) + at]), column.width, right=column.right)
+            text = self._fitted(self._text(column, row[len(KEY) + at]), column, left)
+            left += column.width + _GAP
             under = here and at == self.column
             of = self._style("cell") if under else style
             segments += [Segment(text, of), Segment(" " * _GAP, style)]
         return Strip(segments).simplify()
+
+    def _of_row(self, message: Callable[[Row], Message]) -> None:
+        """Post what is to be done with the row under the cursor, or once that has come."""
+        if self.row is not None:
+            self.post_message(message(self.row))
+        elif self.total:
+            self._asked_of.append((self.cursor, message))
+        else:
+            self.app.say("There is no row here yet.")
+
+    def _do_asked(self) -> None:
+        """Post what was asked of rows that have come now."""
+        waiting, self._asked_of = self._asked_of, []
+        top = self.scroll_offset.y
+        for place, message in waiting:
+            row = self._rows.get(place)
+            if row is not None:
+                self.post_message(message(row))
+            elif top - AHEAD <= place < top + self.in_sight + AHEAD:
+                self._asked_of.append((place, message))
+            else:
+                self.app.say("The row of the last key has not come: go back to it.")
 
     def action_down(self) -> None:
         """Down one row."""
@@ -401,8 +450,7 @@ class WindowTable(ScrollView, can_focus=True):
 
     def action_open(self) -> None:
         """Open the row under the cursor."""
-        if self.row is not None:
-            self.post_message(self.Opened(self.row))
+        self._of_row(self.Opened)
 
     def action_sort(self) -> None:
         """Sort by the column under the cursor."""
@@ -415,24 +463,22 @@ class WindowTable(ScrollView, can_focus=True):
 
     def action_mark(self) -> None:
         """Mark the row under the cursor, or take its mark away."""
-        if self.row is not None:
-            self.post_message(self.Marked(self.row))
+        self._of_row(self.Marked)
 
     def action_copy_cell(self) -> None:
         """Copy the cell under the cursor."""
-        if self.row is not None and self.columns:
-            column = self.columns[self.column]
-            self.post_message(
-                self.Copied(cell(column.name, self.row[len(KEY) + self.column], 10_000))
-            )
+        at, names = self.column, [column.name for column in self.columns]
+        self._of_row(lambda row: self.Copied(cell(names[at], row[len(KEY) + at], _COPIED_MAX)))
 
     def action_copy_row(self) -> None:
         """Copy the row under the cursor, its cells parted by tabs."""
-        if self.row is not None:
-            values = zip(self.columns, self.row[len(KEY) :], strict=True)
-            self.post_message(
-                self.Copied("\t".join(cell(c.name, v, _COPIED_MAX) for c, v in values))
-            )
+        names = [column.name for column in self.columns]
+
+        def copied(row: Row) -> Message:
+            values = zip(names, row[len(KEY) :], strict=True)
+            return self.Copied("\t".join(cell(name, v, _COPIED_MAX) for name, v in values))
+
+        self._of_row(copied)
 
     def on_click(self, event: Click) -> None:
         """Put the cursor where it was clicked; twice opens, and on the head sorts."""
