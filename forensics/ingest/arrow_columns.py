@@ -13,7 +13,7 @@ from forensics.lake.sql import connect
 from forensics.lake.tables import JSON_FEATURE, feature_type, type_name
 from forensics.records.decision import ExactNumber
 from forensics.records.jsontext import exact_float
-from forensics_schemas.arrow import TIMESTAMP, field_rules
+from forensics_schemas.fields import TIMESTAMP, field_rules
 
 
 def contract_column(

@@ -37,7 +37,8 @@ from forensics.integrity.leaf import HEADER, LEAF_PREFIX, SALT_BYTES
 from forensics.lake import catalog
 from forensics.lake.sql import connect
 from forensics.lake.writer import table_of
-from forensics_schemas.arrow import SCHEMAS, TIMESTAMP, field_rules
+from forensics_schemas.arrow import SCHEMAS
+from forensics_schemas.fields import TIMESTAMP, field_rules
 
 _PREFIX = "".join(f"\\x{byte:02x}" for byte in LEAF_PREFIX + HEADER)
 _LEAVES = f"""
@@ -243,6 +244,8 @@ def _groups(records: pa.Table) -> list[tuple[str, str | None, pa.Array]]:
         inferred = "hold"
     elif "erasure_id" in names:
         inferred = "erasure"
+    elif "policy_id" in names:
+        inferred = "policy"
     elif {"label", "arrived_at"} <= names:
         inferred = "outcome"
     kinds = pc.fill_null(kinds, inferred)

@@ -22,14 +22,16 @@ from forensics.integrity.leaf import SALT_BYTES, leaf_hash
 from forensics.lake import catalog
 from forensics.lake.writer import table_of
 from forensics.records.reading import at_path
-from forensics_schemas.arrow import KEPT, SCHEMAS, TIMESTAMP, field_rules
+from forensics_schemas.arrow import KEPT, SCHEMAS
+from forensics_schemas.fields import TIMESTAMP, field_rules
 
 KINDS = (
     "decision", "change", "override", "outcome", "declaration", "access", "hold", "erasure",
+    "policy",
 )  # fmt: skip
 
 #: Kinds that this program alone writes: who may log could otherwise release a hold or feign a look.
-OWN = frozenset(("access", "hold", "erasure"))
+OWN = frozenset(("access", "hold", "erasure", "policy"))
 
 #: Each becomes a column of the decision point for good; one record must not make thousands.
 FEATURES_MAX = 4_096
@@ -43,6 +45,7 @@ _TELLTALES = (
     ("access", {"access_id"}),
     ("hold", {"hold_id"}),
     ("erasure", {"erasure_id"}),
+    ("policy", {"policy_id"}),
 )
 
 
@@ -268,8 +271,15 @@ def unknown_kind(kind: Any) -> str:
 
 def not_yours(kind: str) -> str:
     """Why a record of a kind of :data:`OWN` is not taken in."""
-    command = {"access": "a look", "hold": "forensics hold", "erasure": "forensics erase"}[kind]
-    return f"record is {said(kind)}, which only {command} itself writes"
+    return f"record is {said(kind)}, which only {_WRITER[kind]} itself writes"
+
+
+_WRITER = {
+    "access": "a look",
+    "hold": "forensics hold",
+    "erasure": "forensics erase",
+    "policy": "forensics policy",
+}
 
 
 def _missing(name: str, record: dict[str, Any]) -> str:

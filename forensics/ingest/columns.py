@@ -20,14 +20,14 @@ import pyarrow.compute as pc
 from forensics.ingest.decode import printable
 from forensics.records.decision import ExactNumber
 from forensics.records.jsontext import INTEGER_MAX, dumps
-from forensics_schemas.arrow import TIMESTAMP, field_rules
+from forensics_schemas.fields import TIMESTAMP, field_rules
 
 _NONE = type(None)
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _ID_MAX = 256
 _IDS = frozenset(
     ("decision_id", "request_id", "parent_id", "change_id", "override_id", "declaration_id",
-     "access_id", "hold_id", "erasure_id", "releases",
+     "access_id", "hold_id", "erasure_id", "policy_id", "releases",
      "subject.id",
      "trace_id", "span_id", "tenant", "label_id", "writer.id")
 )  # fmt: skip

@@ -17,6 +17,7 @@ from forensics.ingest.assemble import Numbered, assemble, binary_column
 from forensics.ingest.decode import CAREFUL, RECORD_BYTES_MAX, Refused, decode
 from forensics.ingest.interface import Chunk, Options, Parsed, Reject
 from forensics.ingest.openlineage import EVENT_BYTES_MAX, may_be_event
+from forensics.lake.spooled import unsigned
 
 #: A chunk is one file in the lake: large enough to compress, small enough for a worker's memory.
 CHUNK_BYTES = 64 << 20
@@ -179,7 +180,9 @@ def parse(
     whole = Parsed()
     parts: dict[str, list[pa.Table]] = {}
     for number, batch in enumerate(batches):
+        batch, damaged = _unsigned(batch) if own else (batch, [])
         records, rejects = decode_lines(batch)
+        rejects += damaged
         parsed = assemble(chunk.name, records, features, options, events_only=events_only, own=own)
         whole.rejects += rejects + parsed.rejects
         whole.unmatched = parsed.unmatched & whole.unmatched if number else parsed.unmatched
@@ -224,6 +227,16 @@ def decode_lines(lines: Sequence[tuple[int, bytes]]) -> tuple[list[Numbered], li
         except Refused as refusal:
             rejects.append(Reject(number, str(refusal), line))
     return records, rejects
+
+
+def _unsigned(batch: list[tuple[int, bytes]]) -> tuple[list[tuple[int, bytes]], list[Reject]]:
+    """Lines that this program wrote, without their checksums, and those that were altered since."""
+    texts = [(number, line, unsigned(line)) for number, line in batch]
+    why = "Its checksum is another: it is not what was written."
+    return (
+        [(number, text) for number, _, text in texts if text is not None],
+        [Reject(number, why, line) for number, line, text in texts if text is None],
+    )
 
 
 def _bytes_max(line: bytes) -> int:

@@ -1,7 +1,9 @@
 """The quarantine: records that could not be taken in, with the reason and the bytes kept.
 
 One JSON-lines file per ingest source that had any, named by the content it holds: the same bad
-lines met again land in the same file and are not kept twice.
+lines met again land in the same file and are not kept twice. Where a privacy policy is in force
+each line's bytes, reason and source are encrypted under a key of the quarantine's own, since what
+could not be read may say anything about anybody.
 """
 
 from __future__ import annotations
@@ -9,14 +11,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from forensics.errors import NotFoundError
+from forensics.errors import LakeError, NotFoundError
 from forensics.ingest.interface import Reject
+from forensics.lake import looks, policies
 from forensics.lake.files import write_durably
+from forensics.lake.quarantined import opened, sealed
+from forensics.lake.spooled import signed
+from forensics.privacy.policy import QUARANTINE
+from forensics.records.looker import current
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +48,11 @@ def keep(
     kept = [Kept(_id_of(source, r), source, r.line, r.reason, r.raw, reading) for r in rejects]
     if not kept:
         return []
-    lines = "".join(_line(item) for item in kept).encode()
     path = _path(root, (item.id for item in kept))
     if not path.exists():
-        write_durably(path, lines)
+        plain = policies.in_force(root).is_open
+        lines = (_fields(item) if plain else sealed(root, _fields(item)) for item in kept)
+        write_durably(path, b"".join(signed(json.dumps(line).encode()) + b"\n" for line in lines))
     return kept
 
 
@@ -72,6 +82,31 @@ def load(root: Path, identifier: str | None = None) -> list[Kept]:
     return found[:1]
 
 
+def seen(root: Path, kept: Sequence[Kept]) -> list[Kept]:
+    """Records in quarantine as whoever looks may see them; the look is written down.
+
+    Whose role is not for ``quarantine``, or for everything, sees that they are there and of what
+    kind their fault is: a reason names a value, and a record may be anybody's.
+
+    Raises:
+        LakeError: when the look cannot be recorded, and has to be.
+    """
+    policy, looker = policies.in_force(root), current()
+    if policy.is_open or not kept:
+        return list(kept)
+    may = policy.may_see_quarantine(looker)
+    looks.saw(root, (), decisions=0, unmasked=(QUARANTINE,) if may else (), question="quarantine")
+    if may:
+        return list(kept)
+    return [replace(item, reason=kind_of_reason(item.reason), raw=b"") for item in kept]
+
+
+def kind_of_reason(reason: str) -> str:
+    """A reason without the value it names, so that like reasons can be counted together."""
+    text = re.sub(r' (text|number|boolean) ("(?:[^"\\]|\\.)*"|\S+?)(?=[,; )]|$)', r" \1", reason)
+    return re.sub(r"\b(character|byte) \d+(: \w+)?", r"\1 …", text)
+
+
 def waiting(root: Path, source: str) -> dict[int, Kept]:
     """What is in quarantine from a source of this name, by line."""
     return {item.line: item for item in load(root) if item.source == source}
@@ -80,31 +115,41 @@ def waiting(root: Path, source: str) -> dict[int, Kept]:
 def resolve(root: Path, identifiers: Iterable[str]) -> None:
     """Mark records as landed or discarded; their bytes stay."""
     path = root / "quarantine" / "resolved.txt"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = path.read_bytes() if path.exists() else b""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    text += "".join(f"{identifier} {now}\n" for identifier in identifiers)
-    write_durably(path, text.encode())
+    lines = (signed(f"{identifier} {now}".encode()) for identifier in identifiers)
+    write_durably(path, text + b"".join(line + b"\n" for line in lines))
 
 
 def forget(root: Path, text: str) -> int:
     """Take records out for good in whose bytes ``text`` stands; how many there were."""
     gone = 0
-    for path in sorted((root / "quarantine").glob("*.jsonl")):
-        kept: list[bytes] = []
-        ids: list[str] = []
-        lines = path.read_bytes().splitlines(keepends=True)
-        for line in lines:
-            item = json.loads(line)
-            told = (base64.b64decode(item["raw"]), item["reason"].encode(), item["source"].encode())
-            if not any(mentions(part, text) for part in told):
-                kept.append(line)
-                ids.append(item["id"])
+    for path, lines in _lines(root):
+        kept = [line for line in lines if not _says(root, line, text)]
         gone += len(lines) - len(kept)
         if len(kept) < len(lines):
             if kept:
-                write_durably(_path(root, ids), b"".join(kept))
+                named = _path(root, (json.loads(line)["id"] for line in kept))
+                write_durably(named, b"".join(kept))
             path.unlink()
     return gone
+
+
+def mentioning(root: Path, text: str) -> int:
+    """How many records there are in whose bytes ``text`` stands."""
+    return sum(_says(root, line, text) for _, lines in _lines(root) for line in lines)
+
+
+def _lines(root: Path) -> Iterator[tuple[Path, list[bytes]]]:
+    for path in sorted((root / "quarantine").glob("*.jsonl")):
+        yield path, path.read_bytes().splitlines(keepends=True)
+
+
+def _says(root: Path, line: bytes, text: str) -> bool:
+    item = _kept(root, json.loads(line))
+    return any(
+        mentions(part, text) for part in (item.raw, item.reason.encode(), item.source.encode())
+    )
 
 
 def mentions(data: bytes, text: str) -> bool:
@@ -130,14 +175,21 @@ def resolved(root: Path) -> set[str]:
 
 
 def _all(root: Path) -> Iterator[Kept]:
-    for path in sorted((root / "quarantine").glob("*.jsonl")):
-        with path.open("rb") as stream:
-            for line in stream:
-                item = json.loads(line)
-                raw = base64.b64decode(item["raw"])
-                yield Kept(
-                    item["id"], item["source"], item["line"], item["reason"], raw, item["reading"]
-                )
+    for _, lines in _lines(root):
+        for line in lines:
+            yield _kept(root, json.loads(line))
+
+
+def _kept(root: Path, said: dict[str, Any]) -> Kept:
+    plain, why = opened(root, said)
+    if plain is None:
+        raise LakeError(
+            f"{said['id']} in quarantine cannot be read: {why}",
+            "It is encrypted under the quarantine's key.",
+            "Name the key store's folder: FORENSICS_KEY_STORE",
+        )
+    raw = base64.b64decode(plain["raw"])
+    return Kept(plain["id"], plain["source"], plain["line"], plain["reason"], raw, plain["reading"])
 
 
 def _id_of(source: str, reject: Reject) -> str:
@@ -145,8 +197,8 @@ def _id_of(source: str, reject: Reject) -> str:
     return f"q-{digest[:10]}"
 
 
-def _line(item: Kept) -> str:
-    data = {
+def _fields(item: Kept) -> dict[str, Any]:
+    return {
         "id": item.id,
         "source": item.source,
         "line": item.line,
@@ -154,4 +206,3 @@ def _line(item: Kept) -> str:
         "reading": item.reading,
         "raw": base64.b64encode(item.raw).decode(),
     }
-    return json.dumps(data) + "\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import re
 import signal
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from forensics.ingest.interface import (
     Reject,
     Source,
 )
+from forensics.ingest.policy import seal_first
 from forensics.lake import catalog, writer
 from forensics.lake.catalog import DataFile
 from forensics.lake.snapshot import Snapshot, take
@@ -105,6 +105,7 @@ def run(
         workers: processes that parse; by default one per core for a large source, else none.
     """
     catalog.require_lake(root)
+    seal_first(root)
     report = Report()
     refuse = _Quarantine(root, source.name, options, report)
     for done in _staged(
@@ -158,15 +159,9 @@ class _Quarantine:
         report = self._report
         # A line that was mended or discarded still stands in its file.
         report.already_present += len(kept) - len(waiting)
-        report.quarantined.update(kind_of_reason(item.reason) for item in waiting)
+        report.quarantined.update(quarantine.kind_of_reason(item.reason) for item in waiting)
         examples = sorted(waiting, key=lambda item: item.line)
         report.examples += examples[: _EXAMPLES - len(report.examples)]
-
-
-def kind_of_reason(reason: str) -> str:
-    """A reason without the value it names, so that like reasons can be counted together."""
-    text = re.sub(r' (text|number|boolean) ("(?:[^"\\]|\\.)*"|\S+?)(?=[,; )]|$)', r" \1", reason)
-    return re.sub(r"\b(character|byte) \d+(: \w+)?", r"\1 …", text)
 
 
 def _staged(root: Path, source: Source, options: Options, workers: int) -> Iterator[_Done]:

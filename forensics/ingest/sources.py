@@ -12,7 +12,6 @@ from forensics.ingest.documents import JsonDocuments, is_document
 from forensics.ingest.interface import Source
 from forensics.ingest.json_lines import JsonLines
 
-FORMATS = ("auto", "jsonl", "parquet", "openlineage")
 #: A file whose footer is encrypted begins otherwise; it is named for what it is, and refused.
 _PARQUET = (b"PAR1", b"PARE")
 
@@ -22,8 +21,9 @@ def open_source(path: Path, form: str = "auto") -> Source:
 
     Args:
         path: the file.
-        form: one of :data:`FORMATS`. ``jsonl`` reads line by line, whatever the file looks like;
-            ``openlineage`` takes each record for an event; else each record says what it is.
+        form: with ``auto`` each file, and each record, says what it is; ``jsonl`` reads line by
+            line whatever the file looks like, ``parquet`` a table, and ``openlineage`` takes each
+            record for an event.
 
     Raises:
         UsageError: when the file cannot be read, or is none that is understood.

@@ -9,8 +9,8 @@ from typing import Any
 
 from forensics.lake import sql
 from forensics.lake.protect import subject_is
-from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
+from forensics.records.times import from_micros, to_micros
 
 #: What is answered of each look, as SQL over the table's columns.
 _ANSWERED = {

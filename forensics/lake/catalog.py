@@ -30,6 +30,7 @@ TABLES = {
     "access": "access",
     "hold": "holds",
     "erasure": "erasures",
+    "policy": "policies",
     "lineage": "lineage",
 }
 

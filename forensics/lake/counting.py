@@ -8,8 +8,8 @@ from typing import Any
 
 from forensics.lake import find, looks
 from forensics.lake.find import Query
-from forensics.lake.read import from_micros
 from forensics.lake.snapshot import Snapshot
+from forensics.records.times import from_micros
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,12 @@ from typing import Any, NamedTuple
 from forensics.lake import sql
 from forensics.lake.catalog import DataFile
 from forensics.lake.snapshot import Snapshot
+from forensics.records.times import DAY_US
 
-DAY_US = 86_400_000_000
 #: Files are read so many decisions at a time, about, so that progress can be told.
 _ROWS = 4_000_000
-
-
 #: SQL for a record that its writer numbered.
 NUMBERED = "writer.id IS NOT NULL AND writer.sequence IS NOT NULL"
-
-
 _MODEL = "{'name': coalesce(model.name, model.version, model.runtime), 'digest': model.digest}"
 _STEPS = (
     "list_transform(list_filter(steps, lambda s: s.digest IS NOT NULL), "
@@ -135,7 +131,7 @@ def cells(
     number = " | ".join(
         f"(coalesce({one}, false)::INTEGER << {at})" for at, one in enumerate(lacking)
     )
-    for files in _some(snapshot.files(f"decisions/{point}", since_us, until_us - 1)):
+    for files in _in_parts(snapshot.files(f"decisions/{point}", since_us, until_us - 1)):
         source = _source(snapshot, point, files, since_us, until_us)
         if features:
             # A feature that nearly all have spares reading the others.
@@ -244,15 +240,15 @@ def between(
     return [sums[place[end]] - sums[place[first]] for first, end in spans]
 
 
-def _some(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
-    some: list[DataFile] = []
+def _in_parts(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
+    part: list[DataFile] = []
     for file in files:
-        some.append(file)
-        if sum(one.rows for one in some) >= _ROWS:
-            yield some
-            some = []
-    if some:
-        yield some
+        part.append(file)
+        if sum(one.rows for one in part) >= _ROWS:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def _source(

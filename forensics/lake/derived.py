@@ -37,9 +37,9 @@ Floats = NDArray[Any]
 class Piece(NamedTuple):
     """Attributions of some decisions of one data file, by column; all have the same length.
 
-    ``rows`` are positions in the data file, ``decision_ids`` an Arrow column of text. ``values`` has
-    a row of contributions for each decision, ``margins`` what they and ``base`` add up to. ``confirmed`` says whether the explained
-    model gave the recorded score.
+    ``rows`` are positions in the data file, ``decision_ids`` is an Arrow column of text. ``values``
+    has a row of contributions for each decision, ``margins`` what they and ``base`` add up to.
+    ``confirmed`` says whether the explained model gave the recorded score.
     """
 
     rows: NDArray[np.int64]

@@ -1,30 +1,31 @@
 """Forgetting a person: what is left of their records is that they existed, and their leaves.
 
-The key that received bytes were encrypted under is destroyed, which reaches backups of the lake.
+The keys that received bytes were encrypted under are destroyed, which reaches backups of the lake.
 Then every data file that holds the person's records is written anew without what they say, and the
 old one is deleted at once. A leaf stays where it was, so that all proofs hold, its own among them;
-what it commits to can no longer be shown.
+what it commits to can no longer be shown. Each step can be done again, so that an erasure that was
+begun is finished by doing it once more.
 """
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from forensics.errors import LakeError
 from forensics.lake import derived, profile, sql, tables, writer
 from forensics.lake.catalog import Catalog, DataFile
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import read_checked, write_batches
-from forensics.lake.protect import key_store
-from forensics.lake.read import from_micros, to_micros
+from forensics.lake.protect import alone_change, alone_decision
 from forensics.lake.snapshot import Snapshot, take
+from forensics.lake.subject_keys import key_store
+from forensics.lake.theirs import BESIDE, Theirs, Whose, beside, theirs
 from forensics.privacy import cipher
+from forensics.records.times import DAY_US, from_micros, to_micros
 
 #: What stays of an erased record: what it is found and proven by, and what decided it.
 STAYS: Mapping[str, frozenset[str]] = {
@@ -39,16 +40,18 @@ STAYS: Mapping[str, frozenset[str]] = {
     "outcomes": frozenset(
         ("decision_id", "request_id", "decision_point", "label", "occurred_at", "arrived_at")
     ),
+    "changes": frozenset(
+        ("change_id", "occurred_at", "kind", "component", "decision_point", "environment",
+         "from_version", "to_version", "from_digest", "to_digest", "features", "run_id",
+         "traffic_share", "recorded_at", "expires_at")
+    ),
 }  # fmt: skip
-#: Tables whose records belong to a decision.
-_BELONGING = ("overrides", "outcomes")
-_DAY_US = 86_400_000_000
 _PROVEN = frozenset(("leaf", "segment", "leaf_index", "ingested_at", "source", "reading"))
 
 
 @dataclass(slots=True)
 class Erased:
-    """What an erasure reached: decisions, records that belong to them, keys and data files."""
+    """What an erasure reached: decisions, records beside them, keys and data files."""
 
     token: str
     decisions: int = 0
@@ -57,34 +60,10 @@ class Erased:
     files: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Theirs:
-    """What a lake holds of a person.
-
-    ``decisions`` are ids by table; ``others`` counts overrides and outcome labels of them.
-    ``leaves`` is the SHA-256 over the leaves of all these records, sorted. ``days`` are those of
-    the decisions, since 1970, by table.
-    """
-
-    token: str
-    decisions: Mapping[str, frozenset[str]]
-    days: Mapping[str, frozenset[int]]
-    others: int
-    leaves: str
-
-    @property
-    def count(self) -> int:
-        """How many decisions."""
-        return sum(map(len, self.decisions.values()))
-
-    @property
-    def ids(self) -> frozenset[str]:
-        """The decisions' ids."""
-        return frozenset(one for of in self.decisions.values() for one in of)
-
-
-def holds(snapshot: Snapshot, token: str, now: datetime | None = None) -> list[dict[str, Any]]:
-    """The holds on a person that are in force, oldest first, as mappings.
+def holds(
+    snapshot: Snapshot, token: str | None = None, now: datetime | None = None
+) -> list[dict[str, Any]]:
+    """The holds on a person that are in force, or on anybody, oldest first, as mappings.
 
     Raises:
         IntegrityError: when a data file cannot be read.
@@ -93,19 +72,44 @@ def holds(snapshot: Snapshot, token: str, now: datetime | None = None) -> list[d
     if not paths:
         return []
     time = to_micros(now or datetime.now(UTC))
+    source = f"read_parquet({sql.literal(paths)}, union_by_name = true)"
     with sql.reading("The table of holds"):
         rows = snapshot.connection.execute(
-            'SELECT hold_id, "order", actor, reason, occurred_at::VARCHAR, expires_at::VARCHAR '
-            f"FROM read_parquet({sql.literal(paths)}, union_by_name = true) AS held "
-            "WHERE subject = $1 AND releases IS NULL "
-            f"AND (expires_at IS NULL OR epoch_us(expires_at) > {time}) "
-            f"AND hold_id NOT IN (SELECT releases FROM read_parquet({sql.literal(paths)}, "
-            "union_by_name = true) WHERE releases IS NOT NULL AND subject = $1) "
-            "ORDER BY held.occurred_at, hold_id",
+            'SELECT hold_id, "order", actor, reason, epoch_us(occurred_at), epoch_us(expires_at), '
+            f"subject FROM {source} AS held WHERE ($1 IS NULL OR subject = $1) "
+            "AND releases IS NULL "
+            f"AND (expires_at IS NULL OR epoch_us(expires_at) > {time}) AND NOT EXISTS ("
+            f"SELECT 1 FROM {source} AS ending WHERE ending.releases = held.hold_id "
+            "AND ending.subject = held.subject) ORDER BY held.occurred_at, hold_id",
             [token],
         ).fetchall()
-    names = ("hold_id", "order", "actor", "reason", "occurred_at", "expires_at")
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    names = ("hold_id", "order", "actor", "reason", "occurred_at", "expires_at", "subject")
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    for one in found:
+        for name in ("occurred_at", "expires_at"):
+            one[name] = None if one[name] is None else from_micros(one[name])
+    return found
+
+
+def erasure(snapshot: Snapshot, erasure_id: str) -> dict[str, Any] | None:
+    """The record of an erasure; None where there is none.
+
+    Raises:
+        IntegrityError: when a data file cannot be read.
+    """
+    paths = snapshot.paths("erasures")
+    if not paths:
+        return None
+    names = ("occurred_at", "order", "actor", "subject", "leaves")
+    with sql.reading("The table of erasures"):
+        row = snapshot.connection.execute(
+            'SELECT epoch_us(occurred_at), "order", actor, subject, leaves FROM '
+            f"read_parquet({sql.literal(paths)}, union_by_name = true) WHERE erasure_id = $1",
+            [erasure_id],
+        ).fetchone()
+    if row is None:
+        return None
+    return dict(zip(names, row, strict=True)) | {"occurred_at": from_micros(row[0])}
 
 
 def order_of(snapshot: Snapshot, erasure_id: str) -> tuple[datetime, str, str] | None:
@@ -114,63 +118,39 @@ def order_of(snapshot: Snapshot, erasure_id: str) -> tuple[datetime, str, str] |
     Raises:
         IntegrityError: when a data file cannot be read.
     """
-    paths = snapshot.paths("erasures")
-    if not paths:
-        return None
-    with sql.reading("The table of erasures"):
-        row = snapshot.connection.execute(
-            'SELECT epoch_us(occurred_at), "order", actor FROM '
-            f"read_parquet({sql.literal(paths)}, union_by_name = true) WHERE erasure_id = $1",
-            [erasure_id],
-        ).fetchone()
-    return (from_micros(row[0]), row[1], row[2]) if row is not None else None
+    found = erasure(snapshot, erasure_id)
+    return None if found is None else (found["occurred_at"], found["order"], found["actor"])
 
 
-def theirs(snapshot: Snapshot, subject: str) -> Theirs:
-    """What the lake holds of a person.
+#: Tables that an erasure does not reach, whose records may name a person.
+_OTHERS = ("overrides", "outcomes", "declarations", "access", "lineage")
+
+
+def mentions(snapshot: Snapshot, subject: str) -> Iterator[tuple[str, int]]:
+    """Tables that are not reached in whose received bytes a person's id stands, and how often.
 
     Raises:
         IntegrityError: when a data file cannot be read.
     """
-    token = key_store(snapshot.root).token(subject)
-    by_table: dict[str, frozenset[str]] = {}
-    days: dict[str, frozenset[int]] = {}
-    leaves: list[bytes] = []
-    for point in snapshot.points():
-        paths = snapshot.paths(f"decisions/{point}")
-        with sql.reading(f"The decisions of {point}"):
-            rows = snapshot.connection.execute(
-                f"SELECT decision_id, leaf, epoch_us(occurred_at) // {_DAY_US} FROM "
-                f"read_parquet({sql.literal(paths)}, union_by_name = true) "
-                "WHERE subject.id IN ($1, $2)",
-                [subject, token],
-            ).fetchall()
-        if rows:
-            by_table[f"decisions/{point}"] = frozenset(row[0] for row in rows)
-            days[f"decisions/{point}"] = frozenset(row[2] for row in rows)
-            leaves += [row[1] for row in rows if row[1] is not None]
-    ids = sorted(one for of in by_table.values() for one in of)
-    others = 0
-    for table in _BELONGING:
+    for table in _OTHERS:
         paths = snapshot.paths(table)
-        if not paths or not ids:
+        if not paths:
             continue
         with sql.reading(f"The table of {table}"):
-            rows = snapshot.connection.execute(
-                f"SELECT leaf FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
-                "WHERE decision_id IN (SELECT unnest($1::VARCHAR[]))",
-                [ids],
-            ).fetchall()
-        others += len(rows)
-        leaves += [row[0] for row in rows if row[0] is not None]
-    digest = hashlib.sha256(b"".join(sorted(leaves))).hexdigest()
-    return Theirs(token, by_table, days, others, f"sha256:{digest}")
+            row = snapshot.connection.execute(
+                f"SELECT count(*) FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
+                "WHERE contains(raw::VARCHAR, encode($1)::VARCHAR)",
+                [subject],
+            ).fetchone()
+        if row is not None and row[0]:
+            yield table, row[0]
 
 
 def erase(root: Path, subject: str, erasure_id: str) -> Erased:
     """Destroy a person's keys, and what the lake says of them.
 
-    What a process that died had begun is finished by the next that erases the same person.
+    What a process that died had begun is finished by doing it again. The caller has looked for
+    holds, and lets nobody set one meanwhile.
 
     Args:
         root: the lake.
@@ -186,22 +166,19 @@ def erase(root: Path, subject: str, erasure_id: str) -> Erased:
     with exclusive(root / ".lock"):
         snapshot = take(root)
         held = theirs(snapshot, subject)
-        if in_force := holds(snapshot, done.token):  # set since it was last looked
-            first = in_force[0]
-            raise LakeError(
-                f"{first['hold_id']} holds that person's records on the order {first['order']}.",
-                "Nothing was erased.",
-            )
-        done.keys = store.destroy(done.token, erasure_id)
-        touched = [table for table in (*held.decisions, *_BELONGING) if table in snapshot.tables]
+        alone = [*map(alone_decision, held.ids), *map(alone_change, held.changes)]
+        done.keys = store.destroy((done.token, *map(store.token, alone)), erasure_id)
+        touched = [table for table in (*held.decisions, *BESIDE) if table in snapshot.tables]
+        whose = Whose.of(snapshot, subject, done.token, held.ids)
         for table in touched:
             for file in snapshot.files(table):
-                _rewrite(root, table, file, held.ids, subject, erasure_id, done)
+                _rewrite(root, table, file, whose, erasure_id, done)
         known = writer.refreshed(root, take(root))
         summed = _summed_anew(root, known, held)
         writer.publish(root, replace(known, profiles=summed), whole=True)
-        for name in set(known.profiles) - set(summed):
-            (root / "index" / name).unlink(missing_ok=True)
+        for path in (root / "index").glob("profile-*"):  # of one that died on the way, too
+            if path.name not in summed:
+                path.unlink(missing_ok=True)
     for table in touched:
         tables.vacuum(root, table, grace_hours=0, full=False)
     derived.sweep(take(root))
@@ -222,7 +199,7 @@ def _summed_anew(root: Path, known: Catalog, held: Theirs) -> tuple[str, ...]:
             break
         names = (profile.without(folder, names, table.partition("/")[2], days),)
         for day in sorted(days):
-            first, end = day * _DAY_US, (day + 1) * _DAY_US
+            first, end = day * DAY_US, (day + 1) * DAY_US
             parts = []
             for file in known.tables[table].files:
                 if file.last_us >= first and file.first_us < end:
@@ -241,8 +218,7 @@ def _rewrite(
     root: Path,
     table: str,
     file: DataFile,
-    ids: Collection[str],
-    subject: str,
+    whose: Whose,
     erasure_id: str,
     done: Erased,
 ) -> None:
@@ -251,7 +227,7 @@ def _rewrite(
     import pyarrow.compute as pc
 
     kind = table.partition("/")[0]
-    mine = _mine(root, table, file, ids, subject, done.token)
+    mine = _mine(root, table, file, whose)
     if not mine:
         return
     records = read_checked(root / table / file.name)
@@ -272,25 +248,21 @@ def _rewrite(
     done.files += 1
 
 
-def _mine(
-    root: Path, table: str, file: DataFile, ids: Collection[str], subject: str, token: str
-) -> set[int]:
+def _mine(root: Path, table: str, file: DataFile, whose: Whose) -> set[int]:
     """Rows of a data file that are about the person."""
+    if not table.startswith("decisions/"):
+        return {row for row, _, _ in beside(root, table, file.name, whose)}
     path = sql.literal(str(root / table / file.name))
-    connection = sql.connect([root])
-    source = f"read_parquet({path}, file_row_number = true)"
     with sql.reading(f"A data file of {table}"):
-        if table.startswith("decisions/"):
-            rows = connection.execute(
-                f"SELECT file_row_number FROM {source} WHERE subject.id IN ($1, $2)",
-                [subject, token],
-            ).fetchall()
-        else:
-            rows = connection.execute(
-                f"SELECT file_row_number FROM {source} "
-                "WHERE decision_id IN (SELECT unnest($1::VARCHAR[]))",
-                [sorted(ids)],
-            ).fetchall()
+        rows = (
+            sql.connect([root])
+            .execute(
+                f"SELECT file_row_number FROM read_parquet({path}, file_row_number = true) "
+                "WHERE subject.id IN ($1, $2)",
+                [whose.subject, whose.token],
+            )
+            .fetchall()
+        )
     return {row[0] for row in rows}
 
 

@@ -13,9 +13,9 @@ from forensics.errors import UsageError
 from forensics.lake import looks, sql
 from forensics.lake.expressions import check
 from forensics.lake.protect import columns_seen, hidden_features, subject_is
-from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.records.jsontext import loads
+from forensics.records.times import from_micros, to_micros
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -193,14 +193,7 @@ def statement(snapshot: Snapshot, query: Query, *, micros: bool) -> str | None:
     """
     if query.since is not None and query.until is not None and query.since > query.until:
         raise UsageError(f"The window ends at {query.until} before it begins at {query.since}.")
-    points = snapshot.points()
-    if query.decision_point is not None:
-        if query.decision_point not in points:
-            raise UsageError(
-                f"No decision point {query.decision_point!r} in this lake.",
-                f"It has: {', '.join(points) or 'none yet'}.",
-            )
-        points = [query.decision_point]
+    points = snapshot.points(query.decision_point)
     selects = [
         select
         for point, used in points_with_names(snapshot, points, query.where)

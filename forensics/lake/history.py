@@ -18,7 +18,7 @@ from typing import Any
 
 from forensics.errors import UsageError
 from forensics.lake import sql
-from forensics.lake.read import from_micros, to_micros
+from forensics.records.times import from_micros, to_micros
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ _COLUMNS = {
     "access": (),
     "holds": (),
     "erasures": (),
+    "policies": (),
     "lineage": ("event_id", "run_id"),
 }
 

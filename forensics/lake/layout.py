@@ -6,12 +6,16 @@ import tomllib
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from forensics.errors import LakeError
 from forensics.lake.catalog import require_lake
 from forensics.lake.files import sync, write_durably
 
 FORMAT = 1
+#: What lake.toml may say: a setting that nobody knows is a damaged one, or one that does nothing.
+_KNOWN = frozenset(("id", "format", "created", "history", "access"))
+_KNOWN_OF_ACCESS = frozenset(("required",))
 FOLDERS = ("decisions", "index", "artifacts/sha256", "quarantine")
 
 
@@ -56,4 +60,18 @@ def identity(root: Path) -> str:
             f"This version reads format {FORMAT}.",
             "Use the version of forensics that made it, or a newer one.",
         )
+    unknown = _unknown(data)
+    if unknown or "id" not in data:
+        raise LakeError(
+            f"{root / 'lake.toml'} cannot be understood.",
+            f"It says {min(unknown)!r}." if unknown else "It says no id.",
+            f"It may say {', '.join(sorted(_KNOWN))}, and of access: required.",
+        )
     return str(data["id"])
+
+
+def _unknown(data: dict[str, Any]) -> set[str]:
+    """What lake.toml says that it may not say."""
+    access = data.get("access", {})
+    of_access = access.keys() - _KNOWN_OF_ACCESS if isinstance(access, dict) else {"access"}
+    return (data.keys() - _KNOWN) | of_access

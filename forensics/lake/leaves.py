@@ -88,11 +88,8 @@ def leaves(
     digest = _digest(sorted(found))
     if not received or count > BYTES_MAX:
         return Leaves(count, digest, None)
-    altered = [
-        str(kept.record["decision_id"])
-        for kept in read.records(snapshot, places)
-        if kept.verified is False
-    ]
+    unfit = read.records(snapshot, read.altered(snapshot, places))
+    altered = [str(kept.record["decision_id"]) for kept in unfit if kept.verified is False]
     return Leaves(count, digest, tuple(sorted(altered)[:10]))
 
 

@@ -197,6 +197,10 @@ class LineageTables:
         """All runs of that id, whatever their jobs."""
         return self._units("ran AND unit = $1", [run_id])
 
+    def runs_beginning(self, prefix: str) -> list[RunFacts]:
+        """All runs whose ids begin so, whatever their jobs."""
+        return self._units("ran AND starts_with(unit, $1)", [prefix])
+
     def wholes_named(self, run_id: str) -> list[RunKey]:
         """Runs of that id that events name as a parent, whether or not they have events."""
         return [

@@ -73,12 +73,23 @@ class Log:
         return found[first % WIDTH if first else 0 :] if found else []
 
     def append(self, entries: Sequence[bytes], signers: Sequence[Signer]) -> None:
-        """Add entries, durably, and sign the new checkpoint. The caller holds the lake's lock."""
+        """Add entries, durably, and sign the new checkpoint. The caller holds the lake's lock.
+
+        Raises:
+            IntegrityError: when the log's edge is not what was signed, and cannot be told again:
+                what is built on it would never give a root that holds.
+        """
+        if not self._is_sound():
+            from forensics.lake.log_restore import restore
+
+            restore(self)
+            if not self._is_sound():
+                raise IntegrityError("The log's edge is not what was signed.", "", _RESTORE)
         written, size = tiles.grown(self.size, self.read, map(tree.leaf_hash, entries))
         for tile, data in self._bundles(entries, size):
             written[tile] = data
         for tile, data in written.items():
-            self._write(tile, data)
+            self.write(tile, data)
         known = {tile: data for tile, data in written.items() if tile.level is not None}
 
         def read(tile: Tile) -> bytes:
@@ -102,7 +113,20 @@ class Log:
             yield Tile(None, number, width), before + tiles.packed(taken)
             at, number, start, before = at + len(taken), number + 1, 0, b""
 
-    def _write(self, tile: Tile, data: bytes) -> None:
+    def _is_sound(self) -> bool:
+        """Whether the tiles at the edge give the signed root, and the last bundle their hashes."""
+        number, width = divmod(self.size, WIDTH)
+        try:
+            root = tree.root_of(tiles.complete(self.size, self.read), self.size)
+            hashes = self.read(Tile(0, number, width)) if width else b""
+            entries = tiles.unpacked(self.read(Tile(None, number, width))) if width else []
+        except IntegrityError:
+            return False
+        held = b"".join(map(tree.leaf_hash, entries))
+        return (root, hashes) == (self.checkpoint.root, held)
+
+    def write(self, tile: Tile, data: bytes) -> None:
+        """Put a tile where it belongs, durably."""
         path = self.folder / tile.path
         for folder in [*path.parents][::-1]:
             if not folder.exists():

@@ -1,9 +1,10 @@
 """Looks at decisions, on their way into the table ``access``.
 
 To commit each look would cost a trace more than the trace. So a look is a line at the end of
-``LAKE/spool/access.log``, there before anything is shown, and whoever writes to the lake next takes
-the lines in. A line is there for good once it is written, whether or not its process lives on; a
-power failure may cost the last seconds, as it may cost an answer that nobody has read yet.
+``LAKE/spool/access.log``, with its checksum behind it as blanks, there before anything is shown,
+and whoever writes to the lake next takes the lines in. A line is there for good once it is written,
+whether or not its process lives on; a power failure may cost the last seconds, as it may cost an
+answer that nobody has read yet.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from forensics.errors import LakeError
 from forensics.lake.files import exclusive
+from forensics.lake.spooled import signed
 from forensics.records.jsontext import dumps, time_text
 from forensics.records.looker import Looker, current
 
@@ -65,7 +67,8 @@ def saw(
     named = list(dict.fromkeys(decision_ids))
     looker, now = current(), datetime.now(UTC)
     role = _role(root, looker)
-    key = root, looker, tuple(named), decision_point, decisions, question
+    clear = sorted(unmasked)
+    key = root, looker, tuple(named), decision_point, decisions, question, tuple(clear)
     if time.monotonic() - _last.get(key, -_SAME_S) < _SAME_S:
         return
     _last.clear()  # a look goes on until there is another
@@ -82,7 +85,7 @@ def saw(
         "decisions": len(named) if decisions is None else decisions,
         "shown_from": time_text(shown[0]) if shown is not None else None,
         "shown_to": time_text(shown[1]) if shown is not None else None,
-        "unmasked": sorted(unmasked) or None,
+        "unmasked": clear or None,
         "question": _digest(question) if question is not None else None,
         "case": looker.case,
         "reason": looker.reason,
@@ -90,7 +93,7 @@ def saw(
     }
     line = dumps({name: _clean(value) for name, value in look.items() if value is not None})
     try:
-        _append(root / "spool" / _NAME, line.encode() + b"\n")
+        _append(root / "spool" / _NAME, signed(line.encode()) + b"\n")
     except OSError as error:
         why = error.strerror or str(error)
         if _is_required(root):
@@ -104,11 +107,11 @@ def saw(
 
 def _role(root: Path, looker: Looker) -> str | None:
     """The role that somebody looks in: one that the policy gives them, where there is a policy."""
-    if not (root / "privacy.toml").exists():
-        return looker.role
-    from forensics.privacy.policy import policy
+    from forensics.lake import policies
 
-    held = policy(root).role_of(looker)
+    if not policies.is_guarded(root):
+        return looker.role
+    held = policies.in_force(root).role_of(looker)
     return held.name if held is not None else None
 
 

@@ -62,14 +62,16 @@ def _encodings(sample: pa.Table) -> dict[str, Any]:
     zstd, and not more bytes once unique numbers are written as differences or byte by byte.
     """
     leaves = _leaves(sample.schema)
-    fast, whole, split, unique = set(), set(), set(), set(_UNIQUE)
+    fast, whole, unique = set(), set(), set(_UNIQUE)
+    split: set[str] = set()
     for leaf, array in _numbers(sample):
         if leaf.startswith("features.") or leaf == "score":
             fast.add(leaf)
         share = pc.count_distinct(array).as_py() / max(1, len(array) - array.null_count)
         if pa.types.is_floating(array.type):
             if share > _UNIQUE_FLOATING:
-                (split if _is_single(array) else unique).add(leaf)
+                some = split if _is_single(array) else unique
+                some.add(leaf)
         elif not pa.types.is_boolean(array.type) and share > _UNIQUE_WHOLE:
             whole.add(leaf)
     return {
@@ -152,7 +154,7 @@ def said(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise IntegrityError(
             f"{path.name} cannot be read as it was written.",
             str(error).splitlines()[0],

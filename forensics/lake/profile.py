@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from forensics.lake import sql, summed
 from forensics.lake.files import sync
 from forensics.lake.parquet import read_checked
+from forensics.records.times import DAY_US
 
 _SAMPLE_ROWS = 4_096
 _FILES_MAX = 16
-_DAY_US = 86_400_000_000
 
 _SCHEMA = pa.schema(
     [
@@ -47,7 +47,7 @@ def write(folder: Path, table: str, records: pa.Table) -> str | None:
     if not table.startswith("decisions/") or "features" not in records.schema.names:
         return None
     point = table.split("/", 1)[1]
-    days = pc.divide(records["occurred_at"].cast(pa.int64()), _DAY_US).cast(pa.int32())
+    days = pc.divide(records["occurred_at"].cast(pa.int64()), DAY_US).cast(pa.int32())
     features = records["features"].combine_chunks()
     rows: list[dict[str, object]] = []
     start = 0

@@ -2,84 +2,81 @@
 
 Where a decision point has personal fields, the received bytes are kept encrypted under the key of
 the record's subject, and the typed columns, which are there for scanning many, do without them: a
-subject's id gives way to its token, everything else to nothing. The leaf commits to the bytes as
-received, so that a proof holds whether or not anybody can read them.
+subject's id gives way to its token, everything else to nothing. So are overrides, outcome labels
+and changes that the policy names, or that name a person: under the key of that person, else of the
+decision that they belong to. The leaf commits to the bytes as received, so that a proof holds
+whether or not anybody can read them.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics.errors import LakeError, UsageError
-from forensics.lake import sql
-from forensics.lake.files import write_durably
-from forensics.lake.layout import identity
+from forensics.lake import catalog, policies, sql
+from forensics.lake.hide import Hidden, without_personal
+from forensics.lake.subject_keys import is_marked, key_store
 from forensics.privacy import cipher
-from forensics.privacy.keystore import KeyStore, master_key_command, usual_path
 from forensics.privacy.masking import masked
-from forensics.privacy.policy import NEVER, Policy, policy
+from forensics.privacy.policy import BESIDE, NEVER, Policy
+from forensics.records.jsontext import loads
 from forensics.records.looker import current
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from forensics.lake.snapshot import Snapshot
+    from forensics.privacy.keystore import KeyStore
 
 #: What a reason begins with that ends in the id of an erasure.
 ERASED = "erased: "
-#: What a key is for where a record names no subject: that record alone. No id begins so.
-_ALONE = "\0decision:"
-#: Names the key store whose keys the lake's records are encrypted under.
-_MARK = "keystore.id"
-
-
-def key_store(root: Path) -> KeyStore:
-    """The key store of a lake, opened once a process.
-
-    Raises:
-        LakeError: when it cannot be opened.
-    """
-    return _opened(root.resolve(), os.getpid())
-
-
-@lru_cache(maxsize=8)
-def _opened(root: Path, pid: int) -> KeyStore:
-    path = usual_path(identity(root))
-    mark = root / _MARK
-    if mark.exists() and not path.exists():
-        raise LakeError(
-            f"The key store of this lake is not at {path}.",
-            "Its keys were made elsewhere.",
-            "Name its folder: FORENSICS_KEY_STORE",
-        )
-    store = KeyStore(path, master_key_command())
-    said = store.token("\0store")
-    if not mark.exists():
-        write_durably(mark, said.encode() + b"\n")
-    elif mark.read_text(encoding="utf-8").strip() != said:
-        raise LakeError(
-            f"The key store {path} is another one than this lake's.",
-            f"{mark.name} names the one whose keys its records are encrypted under.",
-            "Name its folder: FORENSICS_KEY_STORE",
-        )
-    return store
 
 
 def protected(root: Path, table: str, records: pa.Table) -> pa.Table:
     """Records of a table as they are kept: as they are, where nothing of them is personal."""
-    said = policy(root)
-    kind, _, point = table.partition("/")
-    if said.is_open or kind != "decisions" or not records.num_rows:
+    said = policies.in_force(root)
+    kind, point = catalog.kind_of(table), table.partition("/")[2]
+    if said.is_open or not records.num_rows or kind not in ("decision", *BESIDE):
         return records
-    if not any(said.is_personal(point, path) for path in _paths(records)):
+
+    def hidden(path: str) -> bool:
+        return said.is_personal_in(kind, point, path)
+
+    if said.concerns(kind, point):
+        return _encrypted(key_store(root), kind, records, hidden)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    named = [_names(text, hidden) for text in records["extra"].to_pylist()]
+    if not any(named):
         return records
-    store = key_store(root)
-    tokens = _tokens(store, records)
-    masked = _masked(records, point, said, store)
+    # Some say what is personal in fields that their contract does not have: those are, and no more.
+    mask = pa.array(named)
+    some = _encrypted(key_store(root), kind, records.filter(mask), hidden)
+    whole = pa.concat_tables([records.filter(pc.invert(mask)), some])
+    order = sorted(range(len(named)), key=lambda row: (named[row], row))
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return whole.take(pa.array(back, pa.int64())).combine_chunks()
+
+
+def _names(text: str | None, hidden: Hidden) -> bool:
+    """Whether fields outside of the contract, as JSON, have a personal one among them."""
+    if text is None:
+        return False
+    said = loads(text)
+    return any(
+        hidden(name) or (isinstance(value, dict) and any(hidden(f"{name}.{one}") for one in value))
+        for name, value in said.items()
+    )
+
+
+def _encrypted(store: KeyStore, kind: str, records: pa.Table, hidden: Hidden) -> pa.Table:
+    import pyarrow as pa
+
+    masked = without_personal(records, hidden, store)
+    tokens = _tokens(store, kind, records)
     raws = records["raw"].to_pylist()
     keys = store.keys_for(tokens)
     ciphers = {token: cipher.aead(key.key) for token, key in keys.items()}
@@ -88,136 +85,44 @@ def protected(root: Path, table: str, records: pa.Table) -> pa.Table:
         for raw, token in zip(raws, tokens, strict=True)
     ]
     at = masked.schema.get_field_index("raw")
-    return masked.set_column(at, masked.schema.field(at), _binary(sealed))
+    return masked.set_column(at, masked.schema.field(at), pa.array(sealed, pa.binary()))
 
 
-def _binary(values: Sequence[bytes]) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(values, pa.binary())
-
-
-def _tokens(store: KeyStore, records: pa.Table) -> list[str]:
-    """Of each record the token of its subject, or of itself where it names none."""
+def _tokens(store: KeyStore, kind: str, records: pa.Table) -> list[str]:
+    """Of each record the token of its subject, or of what it belongs to where it names none."""
     import pyarrow.compute as pc
 
-    subjects = pc.struct_field(records["subject"], "id").to_pylist()
-    ids = records["decision_id"].to_pylist()
+    if kind == "decision":
+        subjects = pc.struct_field(records["subject"], "id").to_pylist()
+    else:
+        subjects = [subject_in(text) for text in records["extra"].to_pylist()]
+    alone = alone_change if kind == "change" else alone_decision
+    ids = records["change_id" if kind == "change" else "decision_id"].to_pylist()
     known: dict[str, str] = {}
     found = []
-    for subject, decision_id in zip(subjects, ids, strict=True):
-        name = subject if subject is not None else _ALONE + decision_id
+    for subject, id_ in zip(subjects, ids, strict=True):
+        name = subject if subject is not None else alone(id_)
         if name not in known:
             known[name] = store.token(name)
         found.append(known[name])
     return found
 
 
-def _paths(records: pa.Table) -> Iterable[str]:
-    """Paths of all fields of the records, groups before what is in them."""
-    import pyarrow as pa
-
-    for column in records.schema:
-        yield column.name
-        of = column.type.value_type if pa.types.is_list(column.type) else column.type
-        if pa.types.is_struct(of):
-            for child in of:
-                yield f"{column.name}.{child.name}"
+def subject_in(text: str | None) -> str | None:
+    """The person whom a record names outside of its contract; None where it names none."""
+    said = loads(text).get("subject") if text is not None and '"subject"' in text else None
+    value = said.get("id") if isinstance(said, dict) else None
+    return str(value) if value is not None else None
 
 
-def _masked(records: pa.Table, point: str, said: Policy, store: KeyStore) -> pa.Table:
-    """The records without what is personal in them."""
-    import pyarrow as pa
-
-    def hidden(path: str) -> bool:
-        return said.is_personal(point, path)
-
-    columns: dict[str, pa.ChunkedArray] = {}
-    for column in records.schema:
-        name, type_, values = column.name, column.type, records[column.name]
-        if name == "exact":
-            values = pa.chunked_array([_without(values.combine_chunks(), hidden)], type_)
-        elif name == "extra":
-            values = pa.chunked_array([_extra(values.combine_chunks(), hidden)], type_)
-        elif hidden(name) and name not in _KEPT:
-            values = pa.chunked_array([pa.nulls(records.num_rows, type_)], type_)
-        elif pa.types.is_struct(type_) and name not in _KEPT:
-            chunks = [_struct(chunk, name, hidden, store) for chunk in values.chunks]
-            values = pa.chunked_array(chunks, type_)
-        elif pa.types.is_list(type_) and pa.types.is_struct(type_.value_type):
-            chunks = [_list(chunk, name, hidden, store) for chunk in values.chunks]
-            values = pa.chunked_array(chunks, type_)
-        columns[name] = values
-    return pa.table(columns, schema=records.schema)
+def alone_decision(decision_id: str) -> str:
+    """What the key is for of a decision about nobody, and of what belongs to a decision."""
+    return f"\0decision:{decision_id}"
 
 
-#: What a record is found, checked and ordered by.
-_KEPT = frozenset(("raw", "salt", "leaf", "segment", "leaf_index", "source", "ingested_at"))
-
-
-def _struct(array: Any, name: str, hidden: Any, store: KeyStore) -> Any:
-    import pyarrow as pa
-
-    children = []
-    for at, child in enumerate(array.type):
-        path, values = f"{name}.{child.name}", array.field(at)
-        if not hidden(path):
-            children.append(values)
-        elif path == "subject.id":
-            tokens = [store.token(one) if one is not None else None for one in values.to_pylist()]
-            children.append(pa.array(tokens, child.type))
-        else:
-            children.append(pa.nulls(len(array), child.type))
-    mask = array.is_null() if array.null_count else None
-    return pa.StructArray.from_arrays(children, fields=list(array.type), mask=mask)
-
-
-def _list(array: Any, name: str, hidden: Any, store: KeyStore) -> Any:
-    """A list of groups whose personal fields are null."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not any(hidden(f"{name}.{child.name}") for child in array.type.value_type):
-        return array
-    flat = array.flatten()
-    lengths = pc.list_value_length(array).to_pylist()
-    offsets, at = [0], 0
-    for length in lengths:
-        at += length or 0
-        offsets.append(at)
-    marks: list[int | None] = [
-        None if length is None else offset
-        for length, offset in zip([*lengths, 0], offsets, strict=True)
-    ]
-    inner = _struct(flat, name, hidden, store)
-    return pa.ListArray.from_arrays(pa.array(marks, pa.int32()), inner, type=array.type)
-
-
-def _without(values: Any, hidden: Any) -> Any:
-    """Exact values by path, without those of personal fields."""
-    import pyarrow as pa
-
-    kept = [
-        None if one is None else [(path, text) for path, text in one if not hidden(path)]
-        for one in values.to_pylist()
-    ]
-    return pa.array(kept, values.type)
-
-
-def _extra(values: Any, hidden: Any) -> Any:
-    """Fields outside the contract, without personal ones."""
-    import pyarrow as pa
-
-    from forensics.records.jsontext import dumps, loads
-
-    texts: list[str | None] = []
-    for text in values.to_pylist():
-        if text is None:
-            texts.append(None)
-            continue
-        kept = {path: value for path, value in loads(text).items() if not hidden(path)}
-        texts.append(dumps(kept, strict=False) if kept else None)
-    return pa.array(texts, values.type)
+def alone_change(change_id: str) -> str:
+    """What the key is for of a change that names nobody."""
+    return f"\0change:{change_id}"
 
 
 def keys_live(root: Path, table: str, name: str) -> bool:
@@ -225,7 +130,9 @@ def keys_live(root: Path, table: str, name: str) -> bool:
 
     A person may have been erased since it was staged.
     """
-    if not name or not table.startswith("decisions/") or not (root / "privacy.toml").exists():
+    if not name or not policies.is_guarded(root):
+        return True
+    if catalog.kind_of(table) not in ("decision", *BESIDE):
         return True
     import pyarrow.parquet as pq
 
@@ -271,9 +178,9 @@ def columns_seen(snapshot: Snapshot, point: str, source: str) -> str:
         point: the decision point.
         source: a query that answers all columns of its table.
     """
-    if not (snapshot.root / "privacy.toml").exists():
+    if not policies.is_guarded(snapshot.root):
         return source
-    said, looker = policy(snapshot.root), current()
+    said, looker = policies.in_force(snapshot.root, snapshot), current()
     features = snapshot.tables[f"decisions/{point}"].features
     columns: dict[str, str] = {}
     for name, within in _groups(features).items():
@@ -294,9 +201,9 @@ def columns_seen(snapshot: Snapshot, point: str, source: str) -> str:
 
 def hidden_features(snapshot: Snapshot, point: str) -> list[str]:
     """Features of a decision point that are personal, so that its columns do not have them."""
-    if not (snapshot.root / "privacy.toml").exists():
+    if not policies.is_guarded(snapshot.root):
         return []
-    said = policy(snapshot.root)
+    said = policies.in_force(snapshot.root, snapshot)
     names = snapshot.tables[f"decisions/{point}"].features
     return [name for name in names if said.is_personal(point, f"features.{name}")]
 
@@ -320,7 +227,7 @@ def require_columns(snapshot: Snapshot, point: str) -> None:
 def subject_is(root: Path, subject: str) -> str:
     """The SQL condition that a decision is about somebody, by id or by token."""
     names = [subject]
-    if (root / _MARK).exists():
+    if is_marked(root):
         names.append(key_store(root).token(subject))
     return f"subject.id IN ({', '.join(map(sql.literal, names))})"
 
@@ -351,24 +258,25 @@ class Shown(NamedTuple):
 
 
 def shown(
-    root: Path, table: str, record: dict[str, Any], sealed: Mapping[str, Any]
+    root: Path, said: Policy, table: str, record: dict[str, Any], sealed: Mapping[str, Any]
 ) -> Shown | None:
-    """A decision's record without what whoever looks may not see; None for other records.
+    """A record without what whoever looks may not see; None where they may see all of it.
 
     Args:
         root: the lake.
+        said: the policy in force.
         table: the record's table.
         record: by the contract's names.
         sealed: what the lake keeps with it; ``unreadable`` says why its bytes cannot be read.
     """
-    said = policy(root)
-    kind, _, point = table.partition("/")
-    if kind != "decisions":
+    kind = catalog.kind_of(table)
+    if kind not in ("decision", *BESIDE):
         return None
+    point = table.partition("/")[2] or str(record.get("decision_point") or "")
     if "unreadable" in sealed:  # only columns are left, in which nothing is personal
         rule = str(sealed["unreadable"])
-        gone = ("*",) if rule.startswith(ERASED) else said.personal
-        left = masked(Policy(said.personal), current(), point, record).record
+        gone = ("*",) if rule.startswith(ERASED) else _withheld(said, kind)
+        left = masked(Policy(said.personal), current(), point, record, kind=kind).record
         subject = record.get("subject")
         if subject:
             left["subject"] = subject  # a token
@@ -377,7 +285,15 @@ def shown(
         return None
 
     def token(subject: str) -> str | None:
-        return key_store(root).token(subject) if (root / _MARK).exists() else None
+        return key_store(root).token(subject) if is_marked(root) else None
 
-    seen = masked(said, current(), point, record, token)
+    seen = masked(said, current(), point, record, token, kind=kind)
     return Shown(seen.record, {"redacted": seen.redacted, "unmasked": seen.unmasked})
+
+
+def _withheld(said: Policy, kind: str) -> tuple[str, ...]:
+    """What is personal in records of a kind, as paths within them."""
+    if kind == "decision":
+        return tuple(one for one in said.personal if one.partition(".")[0] not in BESIDE)
+    of = (one.rpartition(":")[2] for one in said.personal)
+    return tuple(one.removeprefix(f"{kind}.") for one in of if one.startswith(f"{kind}."))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from forensics.errors import IntegrityError
 from forensics.integrity.leaf import leaf_hash
-from forensics.lake import sql
+from forensics.lake import policies, sql
 from forensics.lake.keys import key_columns
 from forensics.lake.snapshot import Location, Snapshot
 from forensics.records.decision import Decision
 from forensics.records.jsontext import loads
 from forensics.records.reading import Options
+from forensics.records.times import from_micros
 
 _PARTS = frozenset(field.name for field in fields(Decision)) | {"record", "schema"}
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -26,17 +26,6 @@ _TIMES = frozenset(
 )  # fmt: skip
 #: Fields that hold JSON of any shape, as text.
 _JSON = frozenset(("values", "calls", "inputs", "outputs", "detail"))
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def from_micros(micros: int) -> datetime:
-    """The time ``micros`` microseconds after 1970, UTC."""
-    return _EPOCH + timedelta(microseconds=micros)
-
-
-def to_micros(time: datetime) -> int:
-    """Microseconds from 1970 to ``time``."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 class Kept(NamedTuple):
@@ -68,6 +57,8 @@ _KEPT = {
     "reading": "reading",
     "extra": "extra",
 }
+#: Those of them that a record is read from.
+_READ = frozenset(("raw", "reading", "extra"))
 #: Columns that are nobody's record.
 _OURS = ("raw", "salt", "leaf", "segment", "leaf_index", "source", "reading", "ingested_at",
          "exact", "extra")  # fmt: skip
@@ -84,34 +75,56 @@ def records(snapshot: Snapshot, locations: Iterable[Location]) -> list[Kept]:
     Raises:
         IntegrityError: when received bytes cannot be read at all.
     """
+    found = [_kept(*one) for one in _stored(snapshot, locations)]
+    return _masked(snapshot, found)
+
+
+def altered(snapshot: Snapshot, locations: Iterable[Location]) -> list[Location]:
+    """Those of ``locations`` whose received bytes are not those of their leaf.
+
+    As :func:`records` tells it, in a third of the time: nothing in a record is read but its ids.
+
+    Raises:
+        IntegrityError: when received bytes cannot be read at all.
+    """
+    return [
+        location
+        for location, kept, named in _stored(snapshot, locations)
+        if _verified(_named(kept["raw"], Options.from_text(kept["reading"])), kept, named) is False
+    ]
+
+
+def _stored(
+    snapshot: Snapshot, locations: Iterable[Location]
+) -> Iterator[tuple[Location, dict[str, Any], dict[str, str | None]]]:
+    """What the lake keeps at each location, and the ids that it is found by."""
     by_file: dict[tuple[str, str], list[int]] = {}
     for location in locations:
         by_file.setdefault((location.table, location.file), []).append(location.row)
-    found = []
     for (table, file), numbers in by_file.items():
         path = sql.literal(str(snapshot.root / table / file))
         source = f"read_parquet({path}, file_row_number = true)"
         ids = key_columns(table)
         with sql.reading(f"A record in {table}/{file}"):
             for row, kept, named in _fetch(snapshot, source, numbers, ids):
-                found.append(_kept(Location(table, file, row), kept, named))
-    return _masked(snapshot.root, found)
+                yield Location(table, file, row), kept, named
 
 
-def _masked(root: Path, found: list[Kept]) -> list[Kept]:
+def _masked(snapshot: Snapshot, found: list[Kept]) -> list[Kept]:
     """The records as whoever looks may see them."""
     unreadable = any("unreadable" in kept.sealed for kept in found)
-    if not unreadable and not (root / "privacy.toml").exists():
+    if not unreadable and not policies.is_guarded(snapshot.root):
         return found
     from forensics.lake.protect import shown
 
+    root, said = snapshot.root, policies.in_force(snapshot.root, snapshot)
     return [
         kept._replace(
             record=seen.record,
             sealed=kept.sealed | seen.facts,
             extra={name: value for name, value in kept.extra.items() if name in seen.record},
         )
-        if (seen := shown(root, kept.location.table, kept.record, kept.sealed)) is not None
+        if (seen := shown(root, said, kept.location.table, kept.record, kept.sealed)) is not None
         else kept
         for kept in found
     ]
@@ -160,20 +173,32 @@ def _fetch(snapshot: Snapshot, source: str, numbers: list[int], ids: tuple[str, 
 
 
 def _kept(location: Location, kept: dict[str, Any], named: dict[str, str | None]) -> Kept:
-    raw, reading, extra = (kept.pop(name) for name in ("raw", "reading", "extra"))
-    salt, leaf, received = kept["salt"], kept["leaf"], kept["ingested_at"]
-    kept["ingested_at"] = from_micros(received) if received is not None else None
-    record = _record(raw, Options.from_text(reading))
-    verified = None
-    if salt and leaf and "unreadable" not in kept:
-        agree = all(str(record.get(name)) == value for name, value in named.items())
-        verified = agree and leaf_hash(salt, raw) == leaf
-    return Kept(
-        location, record, kept, loads(extra) if extra else {}, verified, tuple(named.values())
-    )
+    options = Options.from_text(kept["reading"])
+    record = {
+        name: value if name == "features" else _typed(name, value, options.from_columns)
+        for name, value in _named(kept["raw"], options).items()
+        if value is not None
+    }
+    verified = _verified(record, kept, named)
+    sealed = {name: value for name, value in kept.items() if name not in _READ}
+    received = sealed["ingested_at"]
+    sealed["ingested_at"] = from_micros(received) if received is not None else None
+    extra = loads(kept["extra"]) if kept["extra"] else {}
+    return Kept(location, record, sealed, extra, verified, tuple(named.values()))
 
 
-def _record(raw: bytes, options: Options) -> dict[str, Any]:
+def _verified(
+    record: dict[str, Any], kept: dict[str, Any], named: dict[str, str | None]
+) -> bool | None:
+    """Whether the received bytes are those of their leaf and name the record as its columns do."""
+    if not kept["salt"] or not kept["leaf"] or "unreadable" in kept:
+        return None
+    agree = all(str(record.get(name)) == value for name, value in named.items())
+    return agree and leaf_hash(kept["salt"], kept["raw"]) == kept["leaf"]
+
+
+def _named(raw: bytes, options: Options) -> dict[str, Any]:
+    """A record as it was received, under the names of the contract and with both its ids."""
     try:
         record = loads(raw.decode())
     except ValueError as error:
@@ -185,11 +210,7 @@ def _record(raw: bytes, options: Options) -> dict[str, Any]:
         record["decision_id"] = record.get("request_id")
     if record.get("request_id") is None:
         record["request_id"] = record["decision_id"]
-    return {
-        name: value if name == "features" else _typed(name, value, options.from_columns)
-        for name, value in record.items()
-        if value is not None
-    }
+    return record
 
 
 def decision(kept: Kept, types: dict[str, str]) -> Decision:

@@ -15,19 +15,9 @@ from typing import Any, NamedTuple
 from forensics.lake import sql
 from forensics.lake.catalog import DataFile
 from forensics.lake.find import points_with_names
-from forensics.lake.window import (
-    DECISION,
-    KEY,
-    TIME,
-    KeptPages,
-    Pages,
-    Reader,
-    Row,
-    TimePages,
-    View,
-    known_spans,
-    merged,
-)
+from forensics.lake.pages import KeptPages, Pages, TimePages, known_spans, merged
+from forensics.lake.window import DECISION, KEY, TIME, Reader, Row, View
+from forensics.records.times import HOUR_US
 
 #: As many rows of a sparse filter, or of an order other than time, are kept in memory.
 KEPT_ROWS = 10_000
@@ -36,7 +26,6 @@ _SPANS = 1_000
 _PARTS = 60
 #: Matches that are read at once, where they are few among many others.
 _SPAN_ROWS = 256
-_HOUR_US = 3_600_000_000
 _File = tuple[str, DataFile]
 
 
@@ -220,7 +209,7 @@ def _bounds(view: View, chunks: list[_Chunk]) -> tuple[int, int]:
 
 
 def _width(window_us: int) -> int:
-    return max(1, min(_HOUR_US, -(-window_us // _SPANS)))
+    return max(1, min(HOUR_US, -(-window_us // _SPANS)))
 
 
 @dataclass(slots=True)

@@ -4,6 +4,10 @@ Staging does the work, in as many processes as there are cores: it lists the lea
 into a tree whose first leaf, the manifest, is still open. Sealing closes it: a dozen hashes, two
 signatures, and the new edge of the log. Records are durable before the log speaks of them; a
 process that dies between the two leaves records that the next writer seals as ``late``.
+
+However few records a commit has, it is sealed by itself: to wait for 100,000 of them, or a minute,
+would leave unproven what it waits for. What many small segments cost is a file each, until
+:mod:`forensics.lake.packs` puts them together.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from forensics.integrity.key_change import KeyChange
 from forensics.integrity.leaf import leaf_hash
 from forensics.integrity.manifest import Manifest
 from forensics.integrity.signing import CommandSigner, FileSigner
-from forensics.lake import layout, log, seal_keys, sealed, sql, tables
+from forensics.lake import layout, log, packs, seal_keys, sealed, sql, tables
 from forensics.lake.files import sync, write_durably
 from forensics.lake.log import Log
 from forensics.lake.parquet import read_checked
@@ -99,6 +103,7 @@ ID_COLUMN = {
     "access": "access_id",
     "holds": "hold_id",
     "erasures": "erasure_id",
+    "policies": "policy_id",
     "lineage": "event_id",
 }
 
@@ -300,15 +305,23 @@ class Known:
 
 
 def sweep(root: Path) -> None:
-    """Remove lists of leaves that a dead process left a day ago. The caller holds the lock."""
+    """Remove lists of leaves that a dead process left a day ago, and put small ones together.
+
+    The caller holds the lock.
+    """
     if not log.exists(root):
         return
+    packs.reindex(root)
     limit = time.time() - 86_400
-    old = [path for path in (root / "log" / "segments").glob("*/*") if path.stat().st_mtime < limit]
-    known = Known.of(Log(root, seal_keys.origin_of(layout.identity(root)))).segments if old else ()
+    lists = list((root / "log" / "segments").glob("*/*"))
+    old = [path for path in lists if path.stat().st_mtime < limit]
+    if not old and len(lists) < packs.LISTS_MIN:
+        return
+    known = Known.of(Log(root, seal_keys.origin_of(layout.identity(root)))).segments
     for path in old:
         if path.name not in known:
             path.unlink()
+    packs.gather(root, known)
 
 
 def unsealed_reason(root: Path) -> str | None:

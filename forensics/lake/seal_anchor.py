@@ -19,7 +19,8 @@ from forensics.integrity.key_change import KeyChange
 from forensics.integrity.note import COSIGNATURE, Key, Note
 from forensics.integrity.signing import CommandSigner, FileSigner
 from forensics.lake import layout, seal_keys, writer
-from forensics.lake.files import exclusive, write_durably
+from forensics.lake.anchored import keep
+from forensics.lake.files import exclusive
 from forensics.lake.log import Log, exists
 from forensics.lake.snapshot import take
 
@@ -117,10 +118,8 @@ def stamp(ours: Log, url: str, nonce: int, post: Post | None = None) -> Path:
         raise LakeError(f"The time-stamping authority at {url} answered {status}.")
     timestamp.check(reply, data)
     folder = _folder(ours)
-    if not (folder / "checkpoint").exists():
-        write_durably(folder / "checkpoint", data)
-    write_durably(folder / "stamped", data)
-    write_durably(folder / "timestamp.tsr", reply)
+    first = {} if (folder / "checkpoint").exists() else {"checkpoint": data}
+    keep(folder, {**first, "stamped": data, "timestamp.tsr": reply})
     return folder
 
 
@@ -136,6 +135,7 @@ def witness(ours: Log, url: str, key: Key, post: Post | None = None) -> Path:
     Raises:
         IntegrityError: when the answer is no cosignature, or the witness saw another log.
         LakeError: when the witness cannot be asked.
+        UsageError: when ``key`` is none for cosignatures.
     """
     assert ours.note is not None
     if key.algorithm != COSIGNATURE:
@@ -158,7 +158,7 @@ def witness(ours: Log, url: str, key: Key, post: Post | None = None) -> Path:
     path = folder / "checkpoint"
     kept = notes.parse(path.read_bytes()) if path.exists() else ours.note
     others = tuple(s for s in kept.signatures if (s.name, s.key_id) != (key.name, key.id))
-    write_durably(path, Note(kept.text, (*others, theirs[0])).to_bytes())
+    keep(folder, {"checkpoint": Note(kept.text, (*others, theirs[0])).to_bytes()})
     return folder
 
 

@@ -4,7 +4,8 @@
 record, then 16 bytes for each: 8 of the SHA-256 of its id, 8 of that of its surroundings (id, time,
 time of receipt, source and way of reading, which the received bytes do not contain), and last the
 manifest. The signed root covers all of it: the hashes are its leaves, and the manifest, its first
-leaf, has the digest of the rest. 48 bytes a record.
+leaf, has the digest of the rest. 48 bytes a record. Small ones are put together in packs: see
+:mod:`forensics.lake.packs`.
 """
 
 from __future__ import annotations
@@ -18,15 +19,47 @@ from forensics.errors import IntegrityError
 from forensics.integrity import tree
 from forensics.integrity.manifest import Manifest
 from forensics.integrity.tree import HASH_BYTES
+from forensics.lake import packs
 
 AROUND_BYTES = 16
 RECORD_BYTES = HASH_BYTES + AROUND_BYTES
 _LENGTH_BYTES = 2
+#: Packs are put together while they are read; more often than this in a row is no accident.
+_TRIES = 4
 
 
 def path_of(root: Path, segment: str) -> Path:
-    """Where the leaves of ``segment`` lie."""
+    """Where the leaves of ``segment`` lie when it is sealed."""
     return root / "log" / "segments" / segment[:2] / segment
+
+
+def file_of(root: Path, segment: str) -> Path:
+    """The file that the leaves of ``segment`` are in now: its own, or a pack."""
+    path = path_of(root, segment)
+    if not path.exists() and (place := packs.find(root, segment)) is not None:
+        return place.path
+    return path
+
+
+def kept(root: Path, segment: str) -> bytes:
+    """The bytes of the list of ``segment``.
+
+    Raises:
+        OSError: when it is gone.
+    """
+    path = path_of(root, segment)
+    for _ in range(_TRIES):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            place = packs.find(root, segment)
+            if place is None:
+                raise
+        try:
+            return place.read()
+        except FileNotFoundError:  # put into a larger pack just now
+            continue
+    return path.read_bytes()
 
 
 def origin_of(log_origin: str, segment: str) -> str:
@@ -88,9 +121,8 @@ def read(root: Path, segment: str) -> Sealed:
     Raises:
         IntegrityError: when it is gone or cannot be read.
     """
-    path = path_of(root, segment)
     try:
-        data = path.read_bytes()
+        data = kept(root, segment)
     except OSError as error:
         raise _unreadable(segment, error.strerror or "It cannot be read") from error
     length = int.from_bytes(data[-_LENGTH_BYTES:], "big")
@@ -108,11 +140,16 @@ def is_listed(root: Path, segment: str, index: int, leaf: bytes) -> bool | None:
     None where there is no list. That the list is the sealed one, only its root tells: this is the
     look that costs nothing.
     """
+    start = (index - 1) * HASH_BYTES
     try:
         with path_of(root, segment).open("rb") as stream:
-            stream.seek((index - 1) * HASH_BYTES)
+            stream.seek(start)
             return stream.read(HASH_BYTES) == leaf
     except (OSError, ValueError):
+        pass
+    try:
+        return kept(root, segment)[start : start + HASH_BYTES] == leaf if start >= 0 else None
+    except OSError:
         return None
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from forensics.errors import IntegrityError
+from forensics.errors import IntegrityError, UsageError
 from forensics.lake import catalog, sql
 from forensics.lake.catalog import DataFile, Table
 from forensics.lake.keys import key_columns, key_of
@@ -67,9 +67,21 @@ class Snapshot:
         other.__dict__["connection"] = connection  # where cached_property keeps it
         return other
 
-    def points(self) -> list[str]:
-        """Names of the decision points."""
-        return [name.split("/", 1)[1] for name in self.tables if name.startswith("decisions/")]
+    def points(self, named: str | None = None) -> list[str]:
+        """Names of the decision points; only ``named`` where one is.
+
+        Raises:
+            UsageError: when the lake has no decision point of that name.
+        """
+        points = [name.split("/", 1)[1] for name in self.tables if name.startswith("decisions/")]
+        if named is None:
+            return points
+        if named not in points:
+            raise UsageError(
+                f"No decision point {named!r} in this lake.",
+                f"It has: {', '.join(points) or 'none yet'}.",
+            )
+        return [named]
 
     def paths(
         self, name: str, first_us: int | None = None, last_us: int | None = None

@@ -1,7 +1,7 @@
-"""Reading the summaries: what was usual for a feature, and what was in use at a time.
+"""Reading the summaries of what was in use at a time.
 
-Apart from their writers, :mod:`.profile` and :mod:`.usage`, because reading them is on the way of a
-trace and must not load what writes Parquet.
+Apart from their writer, :mod:`.usage`, because reading them is on the way of a trace and must not
+load what writes Parquet.
 """
 
 from __future__ import annotations
@@ -12,42 +12,6 @@ from typing import Any, NamedTuple
 
 from forensics.lake import sql, summed
 from forensics.lake.snapshot import Snapshot, index_advice
-
-
-class Usual(NamedTuple):
-    """What was usual for a feature over some days."""
-
-    days: int
-    rows: int
-    low: float
-    q01: float
-    median: float
-    q99: float
-    high: float
-
-
-def usual(snapshot: Snapshot, point: str, first_day: int, last_day: int) -> dict[str, Usual]:
-    """What was usual for each numeric feature of ``point``, by name.
-
-    The median is that of the days' medians, so that one bad day does not move it.
-
-    Args:
-        snapshot: the lake.
-        point: the decision point.
-        first_day: days since 1970, included.
-        last_day: days since 1970, included.
-    """
-    paths = _paths(snapshot, snapshot.known.profiles)
-    if not paths:
-        return {}
-    merged = sql.query("profile_merge", files=sql.literal(paths))
-    with sql.reading("The summary of usual values", index_advice(snapshot.root)):
-        rows = snapshot.connection.execute(
-            "SELECT feature, count(*), sum(rows), min(low), median(q01), median(q50), "
-            f"median(q99), max(high) FROM ({merged}) WHERE point = {sql.literal(point)} "
-            f"AND day BETWEEN {first_day} AND {last_day} GROUP BY feature"
-        ).fetchall()
-    return {row[0]: Usual(*row[1:]) for row in rows}
 
 
 def _paths(snapshot: Snapshot, names: Iterable[str]) -> list[str]:

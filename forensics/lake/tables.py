@@ -28,13 +28,13 @@ _CONFIGURATION = {
     "delta.checkpointInterval": "100",
 }
 
-#: The column that a table's files are sorted and pruned by.
-TIME_COLUMN = {"outcomes": "arrived_at"}
+#: Where that is not ``occurred_at``.
+_TIME_COLUMNS = {"outcomes": "arrived_at"}
 
 
 def time_column(table: str) -> str:
     """The column that the files of ``table`` are sorted and pruned by."""
-    return TIME_COLUMN.get(table, "occurred_at")
+    return _TIME_COLUMNS.get(table, "occurred_at")
 
 
 def open_table(root: Path, name: str) -> DeltaTable:
@@ -84,6 +84,9 @@ def add_files(
         name: the table.
         schema: the files' schema.
         files: what to add.
+
+    Raises:
+        LakeError: when the commit is refused.
     """
     table = ensure(root, name, schema)
     _commit(root / name, table, [_add(name, file, data_change=True) for file in files])
@@ -96,6 +99,9 @@ def replace_files(
 
     Delta accepts two removals of one file, which would double its rows: hence the lock, and the
     check that all that is to be removed is still live.
+
+    Raises:
+        LakeError: when a file that is to go is no longer live, or the commit is refused.
     """
     table = open_table(root, name)
     live = {file.name for file in live_files(table, name)}

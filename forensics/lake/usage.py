@@ -19,9 +19,9 @@ from forensics.lake import sql, summed
 from forensics.lake.files import sync
 from forensics.lake.summaries import USED, counting, rows
 from forensics.lake.tables import features_of
+from forensics.records.times import DAY_US
 
 _FILES_MAX = 16
-_DAY_US = 86_400_000_000
 #: When we knew of a decision: when it was recorded, else when it was received.
 _KNOWN = ("recorded_at", "ingested_at")
 
@@ -84,7 +84,7 @@ def _features(point: str, records: pa.Table) -> pa.Table:
             "environment": pa.repeat("production", records.num_rows)
             if given is None
             else pc.fill_null(given, "production"),
-            "hour": pc.multiply(pc.divide(moments, _DAY_US), 24).cast(pa.int32()),
+            "hour": pc.multiply(pc.divide(moments, DAY_US), 24).cast(pa.int32()),
             "moment": moments,
             "known": pc.coalesce(*known) if known else pa.nulls(records.num_rows, pa.int64()),
         }

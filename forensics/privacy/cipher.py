@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 KEY_BYTES = 32
 KEY_ID_BYTES = 16
 _NONCE_BYTES = 12
-_ENCRYPTED = b"\x00DF-enc-1\n"
+#: What an envelope begins with.
+ENCRYPTED = b"\x00DF-enc-1\n"
 _ERASED = b"\x00DF-erased-1\n"
-_HEAD = len(_ENCRYPTED) + KEY_ID_BYTES + _NONCE_BYTES
+_HEAD = len(ENCRYPTED) + KEY_ID_BYTES + _NONCE_BYTES
 
 
 def aead(key: bytes) -> AESGCM:
@@ -37,15 +38,15 @@ def aead(key: bytes) -> AESGCM:
 def encrypted(raw: bytes, key_id: bytes, cipher: AESGCM) -> bytes:
     """The envelope of received bytes."""
     nonce = os.urandom(_NONCE_BYTES)
-    head = _ENCRYPTED + key_id + nonce
+    head = ENCRYPTED + key_id + nonce
     return head + cipher.encrypt(nonce, raw, head)
 
 
 def key_id_of(raw: bytes) -> bytes | None:
     """The id of the key that ``raw`` is encrypted under; None where it is a plain record."""
-    if not raw.startswith(_ENCRYPTED):
+    if not raw.startswith(ENCRYPTED):
         return None
-    return bytes(raw[len(_ENCRYPTED) : len(_ENCRYPTED) + KEY_ID_BYTES])
+    return bytes(raw[len(ENCRYPTED) : len(ENCRYPTED) + KEY_ID_BYTES])
 
 
 def decrypted(raw: bytes, cipher: AESGCM) -> bytes:

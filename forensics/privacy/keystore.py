@@ -133,19 +133,27 @@ class KeyStore:
             ).fetchone()
         return row[0] if row is not None else None
 
-    def destroy(self, token: str, erasure_id: str) -> int:
-        """Destroy all keys of a subject for good; how many there were.
+    def destroy(self, tokens: Iterable[str], erasure_id: str) -> int:
+        """Destroy all keys of some subjects for good; how many there were.
 
         The wrapped bytes are overwritten in the file before this returns. Copies in backups of the
         key store are not reached: keep none for longer than a subject may wait.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        done = 0
         with self._lock:
-            done = self._database.execute(
-                "UPDATE keys SET wrapped = NULL, destroyed = ?, erasure_id = ? "
-                "WHERE token = ? AND wrapped IS NOT NULL",
-                (now, erasure_id, token),
-            ).rowcount
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                for token in tokens:
+                    done += self._database.execute(
+                        "UPDATE keys SET wrapped = NULL, destroyed = ?, erasure_id = ? "
+                        "WHERE token = ? AND wrapped IS NOT NULL",
+                        (now, erasure_id, token),
+                    ).rowcount
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
             self._database.execute("VACUUM")
         with suppress(OSError):
             descriptor = os.open(self.path, os.O_RDONLY)
@@ -196,18 +204,6 @@ class KeyStore:
                 "SELECT value FROM facts WHERE name = ?", (name,)
             ).fetchone()
         return self._unwrapped(name.encode(), wrapped)
-
-
-def usual_path(lake_id: str, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the keys of a lake are, unless its policy names another place.
-
-    ``FORENSICS_KEY_STORE`` names the folder, else it is in the user's data folder (XDG).
-    """
-    folder = environment.get("FORENSICS_KEY_STORE")
-    if folder:
-        return Path(folder).expanduser() / f"{lake_id}.keys"
-    data = environment.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "decision-forensics" / "keys" / f"{lake_id}.keys"
 
 
 def master_key_command(environment: Mapping[str, str] = os.environ) -> list[str] | None:

@@ -29,25 +29,27 @@ def masked(
     point: str,
     record: Mapping[str, Any],
     token: Callable[[str], str | None] = lambda subject: None,
+    *,
+    kind: str = "decision",
 ) -> Masked:
-    """A decision's record as somebody may see it.
+    """A record as somebody may see it.
 
     Args:
         policy: what is personal, and who may see it.
         looker: who looks.
-        point: the decision point.
+        point: the decision point; "" where it is not known.
         record: by the contract's names.
         token: what is shown for a subject's id that may not be seen; nothing where None.
+        kind: of the record.
     """
-    role = policy.role_of(looker)
-    rule = f"role {role.name} may not see it" if role else f"{looker.actor} has no role"
+    rule = policy.rule(looker)
     redacted: dict[str, str] = {}
     unmasked: list[str] = []
 
     def taken(path: str) -> bool:
-        if not policy.is_personal(point, path):
+        if not policy.is_personal_in(kind, point, path):
             return False
-        if policy.may_see(looker, point, path):
+        if policy.may_see_in(looker, kind, point, path):
             unmasked.append(path)
             return False
         redacted[path] = rule
@@ -58,9 +60,9 @@ def masked(
 
     kept: Json = {}
     for name, value in record.items():
-        if name in NEVER:
+        if kind == "decision" and name in NEVER:
             kept[name] = value
-        elif policy.is_personal(point, name):
+        elif policy.is_personal_in(kind, point, name):
             if not taken(name):
                 kept[name] = value
         elif isinstance(value, Mapping):

@@ -17,7 +17,8 @@ from msgspec import Meta
 
 from forensics.ingest.assemble import kind_of
 from forensics.ingest.decode import Refused, decode
-from forensics_schemas.arrow import SCHEMAS, field_rules
+from forensics_schemas.arrow import SCHEMAS
+from forensics_schemas.fields import field_rules
 
 _SCALARS: dict[str, Any] = {
     "string": str,

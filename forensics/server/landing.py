@@ -7,6 +7,7 @@ once that input does: when the server stops, or is killed. It says what it did a
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
@@ -50,13 +51,21 @@ def sweep(root: Path, tell: Tell) -> int:
 
 def _land(root: Path, path: Path, tell: Tell) -> bool:
     # With the engines behind it, this takes half a second: the first sweep of an idle server.
+    from forensics.ingest import packed
     from forensics.ingest.json_lines import JsonLines
     from forensics.ingest.run import run
+    from forensics.lake import spool_key
 
     began = time.perf_counter()
     try:
         spool.check(path)
-        source = JsonLines.open(path, events_only=path.parent.name == spool.EVENTS)
+        events_only = path.parent.name == spool.EVENTS
+        lines = spool_key.plain(root, path)
+        if lines is None:
+            source = JsonLines.open(path, events_only=events_only)
+        else:
+            stream = packed.buffered(io.BytesIO(lines))
+            source = JsonLines(path.name, stream, len(lines), events_only=events_only)
         report = run(root, source, workers=0)
         spool.done(path)
     except ForensicsError as error:

@@ -15,6 +15,7 @@ from types import FrameType
 import uvicorn
 
 from forensics.errors import ForensicsError, UsageError
+from forensics.lake import spool_key
 from forensics.lake.layout import identity
 from forensics.server import landing
 from forensics.server.app import Server
@@ -44,8 +45,10 @@ def serve(root: Path, settings: Settings, senders: Sequence[Token], say: Say) ->
     Raises:
         UsageError: when the address may not or cannot be listened on.
         ForensicsError: when acknowledged records could not be landed; they stay in the spool.
+        LakeError: when something is personal, and the key store cannot be opened.
     """
     identity(root)
+    spool_key.sealer(root)  # who cannot encrypt what is personal does not begin to take it
     listener = listen(settings.host, settings.port, open_to_all=not senders)
     sys.setswitchinterval(_SWITCH_SECONDS)
     lander = Lander(root, say)

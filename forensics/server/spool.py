@@ -6,36 +6,39 @@ and what follows the last synced line of a dead process was never acknowledged: 
 a line, it is cut off.
 
 A closed file's name ends in the CRC-32 of what was written to it, reckoned from the memory that it
-was written from: what a disk changes meanwhile is not taken in. A file that a dead process left has
-none.
+was written from, and behind whatever is acknowledged together a line of blanks says that of all
+before it: what a disk changes meanwhile is not taken in, also where the writer died. See
+:mod:`forensics.lake.spooled`.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import re
 import secrets
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from forensics.errors import IntegrityError
+from forensics.errors import ForensicsError
+from forensics.lake import spool_key
 from forensics.lake.files import sync
+from forensics.lake.spooled import blanks, check
 
 #: The folder whose lines are OpenLineage events; those of all others say what they are.
 EVENTS = "lineage"
 #: Every file begins with an empty line: no first record can make it look packed to its reader.
 _FIRST = b"\n"
 _OPEN, _CLOSED, _NEW = ".open", ".jsonl", ".new"
-_SUMMED = re.compile(r"-[0-9a-f]{8}-([0-9a-f]{8})\.jsonl$")
 _BLOCK_BYTES = 1 << 16
 #: A file of this name that is so old belongs to nobody.
 _NEW_AGE_MAX_S = 3600
+
+__all__ = ["Backlog", "Spool", "adopt", "backlog", "check", "claimed", "closed", "done"]
 
 _sync_data = getattr(os, "fdatasync", os.fsync)
 
@@ -49,6 +52,8 @@ class _Live:
     durable_bytes: int = 0
     crc: int = 0
     rows: int = 0
+    #: Encrypts what is acknowledged together; None where it stands as it was received.
+    sealer: Callable[[bytes], bytes] | None = None
 
 
 class Spool:
@@ -80,7 +85,10 @@ class Spool:
         for folder, lines in group.items():
             live = self._live.get(folder) or self._begin(folder)
             try:
-                self._write(live, b"".join(line + b"\n" for line in lines))
+                data = b"".join(line + b"\n" for line in lines)
+                if live.sealer is not None:
+                    data = live.sealer(data)
+                self._write(live, data + blanks(zlib.crc32(data, live.crc)) + b"\n")
             except OSError:
                 self._abandon(folder, live)
                 raise
@@ -104,6 +112,7 @@ class Spool:
         return bool(due), min(left, default=None)
 
     def _begin(self, folder: str) -> _Live:
+        sealer = self._sealer()
         place = self._root / folder
         if not place.is_dir():
             place.mkdir(parents=True, exist_ok=True)
@@ -119,13 +128,19 @@ class Spool:
             path = new.with_suffix(_OPEN)
             new.rename(path)
             sync(place)
-            live = _Live(path, descriptor, time.monotonic())
+            live = _Live(path, descriptor, time.monotonic(), sealer=sealer)
             self._write(live, _FIRST)
         except OSError:
             os.close(descriptor)
             raise
         self._live[folder] = live
         return live
+
+    def _sealer(self) -> Callable[[bytes], bytes] | None:
+        try:
+            return spool_key.sealer(self._root.parent)
+        except ForensicsError as error:  # nothing is acknowledged that would lie in the clear
+            raise OSError(f"{error.what} {error.why}".rstrip(".")) from error
 
     def _write(self, live: _Live, data: bytes) -> None:
         view = memoryview(data)
@@ -207,27 +222,6 @@ def claimed(path: Path) -> Iterator[bool]:
             # To the end of the queue: a file that kills its reader must not hold up the others.
             os.utime(descriptor)
         yield descriptor is not None
-
-
-def check(path: Path) -> None:
-    """See that a closed file is what was written, as far as its name tells.
-
-    Raises:
-        IntegrityError: when it is not.
-    """
-    match = _SUMMED.search(path.name)
-    if match is None:
-        return
-    crc = 0
-    with path.open("rb") as stream:
-        while part := stream.read(1 << 20):
-            crc = zlib.crc32(part, crc)
-    if crc != int(match[1], 16):
-        raise IntegrityError(
-            f"{path.name} in the spool is not what was written to it.",
-            "Nothing of it is taken in: its CRC-32 is another.",
-            "Compare it with what the sender has; its name without the last part lets it in.",
-        )
 
 
 def done(path: Path) -> None:

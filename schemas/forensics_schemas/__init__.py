@@ -1,4 +1,4 @@
-"""The record contract: declared in :mod:`forensics_schemas.arrow`, JSON Schemas generated from it.
+"""The record contract: declared in :mod:`forensics_schemas.kinds`, JSON Schemas generated from it.
 
 The package is data first: ``*.schema.json`` lie beside this file, and reading one needs no pyarrow.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 KINDS = (
     "decision", "change", "override", "outcome", "declaration", "access", "hold", "erasure",
-    "reconstruction",
+    "policy", "reconstruction",
 )  # fmt: skip
 
 

@@ -19,7 +19,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from forensics_schemas import KINDS
-from forensics_schemas.arrow import SCHEMAS, VERSIONS, field_rules
+from forensics_schemas.arrow import SCHEMAS, VERSIONS
+from forensics_schemas.fields import field_rules
 from forensics_schemas.schemaver import Version, change, digest
 
 Json: TypeAlias = dict[str, Any]
@@ -34,6 +35,7 @@ TITLES = {
     "access": "That somebody looked at decisions: who, what, for which case and why.",
     "hold": "That a person's records may not be erased, and on what order.",
     "erasure": "That a person's records were erased, and on what order.",
+    "policy": "What is personal and who may see it from then on: a version of privacy.toml.",
     "reconstruction": "Everything known about one decision; each fact says how it is known.",
 }
 DEFINITIONS: dict[str, Json] = {

@@ -1,4 +1,4 @@
-"""What lies beside the records: artifacts, quarantine, and the derived index and catalog."""
+"""What lies beside the records: artifacts, spool, quarantine, and the derived index and catalog."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from forensics.errors import ForensicsError, IntegrityError
-from forensics.lake import index, keys, sql, summed
+from forensics.lake import index, keys, packs, spooled, sql, summed
 from forensics.lake.catalog import Table
+from forensics.lake.quarantined import opened
+from forensics.lake.seal import id_column
 from forensics.lake.snapshot import Snapshot
+from forensics.lake.theirs import BESIDE
+from forensics.lake.verify import privacy
 from forensics.lake.verify.defects import Defect, Findings, named
 from forensics.privacy import cipher
 
@@ -57,7 +61,8 @@ def erasures(snapshot: Snapshot, erased: Mapping[str, list[bytes]], findings: Fi
     for subject, held in of_subject.items():
         whole = b"".join(sorted(leaf for leaf, _ in held))
         digest = "sha256:" + hashlib.sha256(whole).hexdigest()
-        if not any(of == subject and told == digest for _, of, told in rows):
+        said = [told for _, of, told in rows if of == subject]
+        if digest not in said and not privacy.is_under_way(snapshot, subject, said):
             some = next(one for one, of, _ in rows if of == subject)
             what = (
                 f"The records that say that {some} erased them are not those that it erased; among "
@@ -77,20 +82,34 @@ def _erasures(snapshot: Snapshot) -> list[tuple[str, str, str]]:
 
 
 def _erased(snapshot: Snapshot) -> Iterator[tuple[str, bytes, str]]:
-    """The erasure, the leaf and the decision of every record that says that it was erased."""
-    for table in (*(f"decisions/{point}" for point in snapshot.points()), "overrides", "outcomes"):
+    """The erasure, the leaf and the id of every record that says that it was erased."""
+    for table in (*(f"decisions/{point}" for point in snapshot.points()), *BESIDE):
         paths = snapshot.paths(table)
         if not paths:
             continue
         # Only of erased records is the salt gone and the leaf there.
         rows = snapshot.connection.execute(
-            f"SELECT raw, leaf, decision_id FROM read_parquet({sql.literal(paths)}, "
+            f"SELECT raw, leaf, {id_column(table)} FROM read_parquet({sql.literal(paths)}, "
             "union_by_name = true) WHERE salt IS NULL AND leaf IS NOT NULL AND raw IS NOT NULL"
         ).fetchall()
         for raw, leaf, id_ in rows:
             erasure_id = cipher.erasure_of(raw)
             if erasure_id is not None:
                 yield erasure_id, leaf, id_
+
+
+def pack_indexes(root: Path, findings: Findings) -> None:
+    """Whether the indexes of packed lists of leaves are what was written."""
+    for path in packs.damaged(root):
+        inside = path.relative_to(root).as_posix()
+        what = f"{inside} is not what was written. It is derived: forensics compact makes it again."
+        findings.add(Defect("derived", what, file=inside))
+
+
+def spool(root: Path, findings: Findings) -> None:
+    """Whether what waits to be taken in is what was written, as far as its checksums tell."""
+    for path, what in spooled.damaged(root):
+        findings.add(Defect("altered", what, file=path.relative_to(root).as_posix()))
 
 
 def quarantine(root: Path, findings: Findings) -> int:
@@ -102,17 +121,37 @@ def quarantine(root: Path, findings: Findings) -> int:
     count = 0
     for path in sorted((root / "quarantine").glob("*.jsonl")):
         try:
-            items = [json.loads(line) for line in path.read_bytes().splitlines()]
-            wrong = [item["id"] for item in items if _name_of(item) != item["id"]]
+            items = [json.loads(line) for line in _lines(path)]
+            plain = [(item["id"], *opened(root, item)) for item in items]
+            wrong = [id_ for id_, item, _ in plain if item and _name_of(item) != id_]
+            for why in (why for _, item, why in plain if item is None):
+                findings.gap(f"In quarantine, encrypted, and not read: {why}", 1)
             whole = hashlib.sha256("".join(item["id"] for item in items).encode()).hexdigest()
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except (ForensicsError, OSError, ValueError, LookupError, TypeError, AttributeError):
             wrong, whole, items = [], "", []
         count += len(items)
         if wrong or whole[:32] != path.stem:
             ids = f" ({named(wrong)})" if wrong else ""
             what = f"Quarantine file {path.name} holds other records than were kept{ids}."
             findings.add(Defect("altered", what, file=path.relative_to(root).as_posix()))
+    resolved = root / "quarantine" / "resolved.txt"
+    try:
+        _lines(resolved)
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        what = f"{resolved.name}, which says what has left the quarantine, is damaged: {error}."
+        findings.add(Defect("altered", what, file=resolved.relative_to(root).as_posix()))
     return count
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The lines of a file without their checksums; raises ValueError where one does not fit."""
+    *lines, rest = path.read_bytes().split(b"\n")
+    texts = [text for text in map(spooled.unsigned, lines) if text is not None]
+    if rest or len(texts) < len(lines):
+        raise ValueError("a line of it is not what was written")
+    return texts
 
 
 def _name_of(item: Mapping[str, str]) -> str:

@@ -14,9 +14,12 @@ from forensics.integrity.file_note import FileNote
 from forensics.integrity.key_change import KeyChange
 from forensics.integrity.note import Key, Note
 from forensics.integrity.tiles import WIDTH, Tile
-from forensics.lake import log, seal_keys, sealed
+from forensics.lake import anchored, log, seal_keys, sealed
 from forensics.lake.log import Log
+from forensics.lake.log_restore import Restored, restored, right_bytes
 from forensics.lake.verify.defects import Defect, Findings, named
+
+_CHECKPOINT = "log/checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class SegmentEntry:
     size: int
     root: bytes
     previous: str | None
+    #: Whether an entry before it is lost, so that nobody can say which segment came before it.
+    after_gap: bool = False
 
 
 @dataclass(slots=True)
@@ -37,6 +42,8 @@ class Chain:
     size: int = 0
     root: bytes = tree.EMPTY_ROOT
     note: Note | None = None
+    #: Entries that are damaged and cannot be told again: what they said, nobody knows.
+    lost: int = 0
     segments: dict[str, SegmentEntry] = field(default_factory=dict)
     files: dict[str, FileNote] = field(default_factory=dict)
     #: Keys that are trusted at the end of the log, and whether only the lake itself names them.
@@ -68,22 +75,22 @@ def check(
     try:
         ours = Log(root, chain.origin)
     except ForensicsError as error:
-        return _broken(chain, f"The log's checkpoint cannot be read. {error}")
+        return _broken(chain, f"The log's checkpoint cannot be read. {error}", _CHECKPOINT)
     assert ours.note is not None
     if ours.checkpoint.origin != chain.origin:
-        return _broken(chain, f"The log is that of {ours.checkpoint.origin}, another lake.")
+        what = f"The log is that of {ours.checkpoint.origin}, another lake."
+        return _broken(chain, what, _CHECKPOINT)
+    bundles = sum(1 for path in (ours.folder / "tile" / "entries").rglob("*") if path.is_file())
+    if ours.size > bundles * WIDTH:  # what a checkpoint claims is not to cost memory
+        what = f"The log's checkpoint speaks of {ours.size:,} entries; most of them are not there."
+        return _broken(chain, what, _CHECKPOINT)
     chain.note, chain.size, chain.root = ours.note, ours.size, ours.checkpoint.root
-    try:
-        entries = ours.entries()
-    except IntegrityError as error:
-        return _broken(chain, f"The log's entries cannot be read. {error}")
-    if len(entries) != ours.size:
-        return _broken(chain, f"The log has {len(entries):,} entries, not {ours.size:,}.")
-    packed = b"".join(map(tree.leaf_hash, entries))
-    _check_tiles(ours, entries, packed, chain)
-    _check_earlier(chain, packed, earlier)
-    _check_anchors(root, chain, packed)
-    _walk(root, chain, entries, trusted)
+    found = restored(ours)
+    chain.lost = found.entries.count(None)
+    _check_tiles(ours, found, chain)
+    _check_earlier(chain, found.hashes, earlier)
+    _check_anchors(root, chain, found.hashes)
+    _walk(root, chain, found.entries, trusted)
     return chain
 
 
@@ -95,46 +102,70 @@ def _absent(root: Path, chain: Chain, earlier: list[tuple[str, bytes]]) -> None:
         chain.findings.gap("Nothing in this lake was ever sealed.")
 
 
-def _broken(chain: Chain, statement: str) -> Chain:
-    chain.findings.add(Defect("forged", statement))
+def _broken(chain: Chain, statement: str, file: str | None = None) -> Chain:
+    chain.findings.add(Defect("forged", statement, file=file))
     return chain
 
 
-def _check_tiles(ours: Log, entries: list[bytes], packed: bytes, chain: Chain) -> None:
-    """Every file of the log holds what the entries give; the root is the one that was signed."""
-    known = tree.levels(packed) if packed else [b""]
-    found = known[-1] if packed else tree.EMPTY_ROOT
-    if found != ours.checkpoint.root:
-        _broken(chain, "The log's entries do not give the root that was signed.")
-    folder = ours.folder / "tile"
-    expected = set(tiles.of_size(ours.size, None))
-    for level in range(tiles.levels_of(ours.size)):
-        expected.update(tiles.of_size(ours.size, level))
+def _check_tiles(ours: Log, found: Restored, chain: Chain) -> None:
+    """Every file of the log holds what was signed: the root tells entries from tiles."""
+    if not found.vouched:
+        _broken(chain, "Neither the log's entries nor its tiles give the root that was signed.")
+    known_whole = {tile for tile, _ in right_bytes(found, ours.size)} if ours.size else set()
     there = {
-        path.relative_to(ours.folder).as_posix() for path in folder.rglob("*") if path.is_file()
+        path.relative_to(ours.folder).as_posix()
+        for path in (ours.folder / "tile").rglob("*")
+        if path.is_file()
     }
+    expected = set(tiles.of_size(ours.size, None)).union(
+        *(tiles.of_size(ours.size, level) for level in range(tiles.levels_of(ours.size)))
+    )
     for tile in sorted(expected, key=lambda tile: tile.path):
         if tile.path not in there:
-            chain.findings.add(
-                Defect("altered", f"{tile.path} of the log is gone.", file=tile.path)
-            )
+            statement = f"{tile.path} of the log is gone.{_remedy(found, tile in known_whole)}"
+            chain.findings.add(Defect("altered", statement, file=tile.path))
+    known = tree.levels(found.hashes) if found.hashes else [b""]
     for path in sorted(there):
-        found_tile = _tile_at(path)
-        if found_tile is None:
+        tile_ = _tile_at(path)
+        if tile_ is None:
             continue
-        tile = found_tile
-        first, last = tile.number * WIDTH, tile.number * WIDTH + tile.width
-        if last > ours.size >> 8 * (tile.level or 0):
+        first, last = tile_.number * WIDTH, tile_.number * WIDTH + tile_.width
+        if last > ours.size >> 8 * (tile_.level or 0):
             statement = f"{path} lies beyond the checkpoint: a writer died, or it was put back."
             chain.findings.gap(statement)
             continue
-        if tile.level is None:
-            right = tiles.packed(entries[first:last])
+        held, whole = (ours.folder / path).read_bytes(), True
+        if tile_.level is None:
+            part = [entry for entry in found.entries[first:last] if entry is not None]
+            whole = len(part) == tile_.width
+            sound = whole and held == tiles.packed(part)
         else:
-            right = known[8 * tile.level][first * 32 : last * 32]
-        if (ours.folder / path).read_bytes() != right:
-            statement = f"{path} of the log is not what its entries give."
-            chain.findings.add(Defect("altered", statement, file=path))
+            sound = held == known[8 * tile_.level][first * 32 : last * 32]
+        if not sound:
+            chain.findings.add(_damaged_tile(path, tile_, found, whole))
+
+
+def _damaged_tile(path: str, tile: Tile, found: Restored, whole: bool) -> Defect:
+    """What to say of a tile or bundle that is not what was signed."""
+    if tile.level is not None:
+        statement = f"{path} of the log has other hashes than its entries give"
+    else:
+        numbers = found.damaged.get(tile, [])
+        which = f" in entry {named(map(str, numbers))}" if numbers else ""
+        statement = f"{path} of the log is not what its hashes vouch for{which}"
+    return Defect("altered", f"{statement}.{_remedy(found, whole)}", file=path)
+
+
+def _remedy(found: Restored, whole: bool) -> str:
+    """What can be done about a damaged tile, as a sentence to put behind what is wrong."""
+    if not found.vouched:
+        return ""
+    if not whole:
+        return " What was lost cannot be told again: restore the folder log from a backup."
+    return (
+        " The signed root tells what was there, and no record is concerned: "
+        "forensics compact --mend-log writes it again."
+    )
 
 
 def _tile_at(path: str) -> Tile | None:
@@ -153,12 +184,14 @@ def _tile_at(path: str) -> Tile | None:
     return tile if tile.path == path else None
 
 
-def _check_earlier(chain: Chain, packed: bytes, earlier: list[tuple[str, bytes]]) -> None:
+def _check_earlier(
+    chain: Chain, packed: bytes, earlier: list[tuple[str, bytes]], file: str | None = None
+) -> None:
     for called, data in earlier:
         try:
             before = Checkpoint.parse(notes.parse(data).text)
         except IntegrityError as error:
-            chain.findings.add(Defect("altered", f"{called} cannot be read. {error}"))
+            chain.findings.add(Defect("altered", f"{called} cannot be read. {error}", file=file))
             continue
         if before.origin != chain.origin:
             statement = f"{called} is of {before.origin}, another lake."
@@ -171,7 +204,7 @@ def _check_earlier(chain: Chain, packed: bytes, earlier: list[tuple[str, bytes]]
             statement = f"The log is not the one that {called} saw: its beginning is another."
         else:
             continue
-        chain.findings.add(Defect("rolled_back", statement))
+        chain.findings.add(Defect("rolled_back", statement, file=file))
 
 
 def _check_anchors(root: Path, chain: Chain, packed: bytes) -> None:
@@ -179,14 +212,21 @@ def _check_anchors(root: Path, chain: Chain, packed: bytes) -> None:
     for folder in sorted((root / "log" / "anchors").glob("[0-9]*")):
         called = f"log/anchors/{folder.name}"
         stamped, reply = folder / "stamped", folder / "timestamp.tsr"
-        _check_earlier(chain, packed, [(called, _bytes_of(folder / "checkpoint"))])
+        for name in anchored.damaged(folder):
+            statement = f"{called}/{name} is not what was kept; {anchored.SUMS} tells."
+            chain.findings.add(Defect("altered", statement, file=f"{called}/{name}"))
+        _check_earlier(
+            chain, packed, [(called, _bytes_of(folder / "checkpoint"))], f"{called}/checkpoint"
+        )
         try:
             if reply.exists() or stamped.exists():
-                _check_earlier(chain, packed, [(f"{called}/stamped", _bytes_of(stamped))])
+                _check_earlier(
+                    chain, packed, [(f"{called}/stamped", _bytes_of(stamped))], f"{called}/stamped"
+                )
                 timestamp.check(_bytes_of(reply), _bytes_of(stamped))
         except IntegrityError as error:
             statement = f"The timestamp in {called} does not hold. {error}"
-            chain.findings.add(Defect("altered", statement, file=called))
+            chain.findings.add(Defect("altered", statement, file=f"{called}/timestamp.tsr"))
         chain.anchored.append(int(folder.name) if folder.name.isdigit() else 0)
 
 
@@ -194,16 +234,21 @@ def _bytes_of(path: Path) -> bytes:
     return path.read_bytes() if path.is_file() else b""
 
 
-def _walk(root: Path, chain: Chain, entries: list[bytes], trusted: Sequence[Key]) -> None:
+def _walk(
+    root: Path, chain: Chain, entries: Sequence[bytes | None], trusted: Sequence[Key]
+) -> None:
     """Read all entries in order, following the keys from those that are trusted."""
     chain.on_its_own_word = not trusted
     chain.keys = list(trusted)
     valid: list[Key] = []
     heard: list[Key] = []
     previous: str | None = None
-    number = 0
+    number, gap = 0, False
     try:
         for number, entry in enumerate(entries):
+            if entry is None:
+                gap = True
+                continue
             note = notes.parse(entry)
             change = KeyChange.parse(chain.origin, note.text)
             if change is not None:
@@ -225,29 +270,45 @@ def _walk(root: Path, chain: Chain, entries: list[bytes], trusted: Sequence[Key]
             if segment is None or segment in chain.segments:
                 raise IntegrityError(f"It seals {checkpoint.origin} once more, or nothing of ours.")
             chain.segments[segment] = SegmentEntry(
-                number, checkpoint.size, checkpoint.root, previous
+                number, checkpoint.size, checkpoint.root, previous, gap
             )
-            previous = segment
+            previous, gap = segment, False
     except ForensicsError as error:
         _broken(chain, f"Entry {number} of the log does not hold. {error}")
     if not trusted:
         chain.keys = valid
-    try:
-        unheard = {key.hash for key in seal_keys.published(root)} - {key.hash for key in heard}
-        if unheard:
-            _broken(chain, f"log/keys has keys that the log never added: {named(sorted(unheard))}.")
-    except ForensicsError as error:
-        _broken(chain, str(error))
+    _check_published(root, chain, {key.hash for key in heard})
     assert chain.note is not None
     try:
         signed_by = notes.signers(chain.note, chain.keys)
     except IntegrityError as error:
-        _broken(chain, f"The log's checkpoint was altered. {error}")
+        _broken(chain, f"The log's checkpoint was altered. {error}", _CHECKPOINT)
         return
+    names = ", ".join(s.key_id.hex() for s in chain.note.signatures)
     if not signed_by:
         who = "the keys in the lake" if chain.on_its_own_word else "a key that is trusted"
-        names = ", ".join(s.key_id.hex() for s in chain.note.signatures)
-        _broken(chain, f"The log's checkpoint is not signed by {who}, but by {names}.")
+        what = f"The log's checkpoint is not signed by {who}, but by {names}."
+        _broken(chain, what, _CHECKPOINT)
+    elif chain.on_its_own_word and len(signed_by) < len(chain.note.signatures):
+        what = f"The log's checkpoint bears signatures ({names}) that its keys did not give."
+        _broken(chain, what, _CHECKPOINT)
+
+
+def _check_published(root: Path, chain: Chain, heard: set[str]) -> None:
+    """The public keys that lie in the log are those that its entries added."""
+    for path in sorted(seal_keys.public_folder(root).glob("*.vkey")):
+        inside = path.relative_to(root).as_posix()
+        try:
+            keys = seal_keys.read_keys(path)
+        except ForensicsError as error:
+            _broken(chain, str(error), inside)
+            continue
+        unheard = {key.hash for key in keys} - heard
+        if unheard:
+            what = f"log/keys has keys that the log never added: {named(sorted(unheard))}."
+            _broken(chain, what, inside)
+        elif path.read_bytes() != "".join(f"{key}\n" for key in keys).encode():
+            _broken(chain, f"{inside} is not written as keys are.", inside)
 
 
 def _first(change: KeyChange, note: Note) -> list[Key]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,15 @@ from forensics.integrity.proof import Proof
 from forensics.integrity.tiles import WIDTH
 from forensics.lake import layout, seal_keys, sealed, sql
 from forensics.lake.log import Log, exists
+from forensics.lake.log_restore import restored
 from forensics.lake.protect import ERASED, received
 from forensics.lake.read import Kept
+from forensics.lake.seal import around_sql
 from forensics.lake.sealed import Sealed
 from forensics.lake.verify import chain
+from forensics.lake.verify.rows import Compare
+
+_TODO = "Restore the lake from a backup; forensics verify says what else is concerned."
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,11 @@ class Proven:
 
 
 def prove(
-    root: Path, kept: Kept, trusted: Sequence[Key], remembered: Sequence[tuple[str, bytes]] = ()
+    root: Path,
+    kept: Kept,
+    trusted: Sequence[Key],
+    remembered: Sequence[tuple[str, bytes]] = (),
+    compare: Compare | None = None,
 ) -> Proven | None:
     """The proof of one record; None where it is not sealed yet.
 
@@ -78,6 +88,8 @@ def prove(
         kept: the record.
         trusted: keys from outside the lake; where there are none, the lake's own are believed.
         remembered: checkpoints that were seen before, each after what to call it.
+        compare: tells where the record's columns do not say what its bytes say. Of an encrypted
+            record nobody compares more than its ids and times.
 
     Raises:
         IntegrityError: when the record or the log is not what was sealed.
@@ -93,9 +105,7 @@ def prove(
     if ours.note is None or ours.checkpoint.origin != ours.origin:
         raise IntegrityError("The log is that of another lake.", f"{ours.checkpoint.origin}.")
     keys, own = _signed_by(root, lake_id, ours, trusted)
-    complete = tiles.complete(ours.size, ours.read)
-    if tree.root_of(complete, ours.size) != ours.checkpoint.root:
-        raise IntegrityError("The log's tiles do not give the root that was signed.")
+    complete = _complete(ours)
     _not_rolled_back(ours, complete, remembered)
     found = _entry_of(ours, segment)
     if found is None:
@@ -111,8 +121,9 @@ def prove(
         raise IntegrityError(
             f"{name} is not what was sealed.",
             f"It stands as leaf {index} of segment {segment}.",
-            "Restore the lake from a backup; forensics verify says what else is concerned.",
+            _TODO,
         )
+    _check_row(root, kept, listed, compare)
     path = tuple(tree.inclusion(listed.tree, index, inner.size))
     first = tuple(tree.inclusion(listed.tree, 0, inner.size))
     outer = tuple(tree.inclusion(complete, number, ours.size))
@@ -128,6 +139,63 @@ def prove(
     return proven
 
 
+def _complete(ours: Log) -> tree.Complete:
+    """Complete subtrees of the log: from its tiles, or, where these are damaged, its entries.
+
+    Raises:
+        IntegrityError: when neither give the root that was signed.
+    """
+    with suppress(IntegrityError):
+        complete = tiles.complete(ours.size, ours.read)
+        if tree.root_of(complete, ours.size) == ours.checkpoint.root:
+            return complete
+    found = restored(ours)
+    if not found.vouched:
+        raise IntegrityError(
+            "Neither the log's tiles nor its entries give the root that was signed.",
+            "",
+            "Restore the folder log from a backup.",
+        )
+    return tree.in_memory(found.hashes)
+
+
+def _check_row(root: Path, kept: Kept, listed: Sealed, compare: Compare | None) -> None:
+    """See that what the lake keeps beside the received bytes of a record is as it was sealed.
+
+    Raises:
+        IntegrityError: when it is not; it names the column.
+    """
+    location, name = kept.location, kept.named[0] or "The record"
+    path = root / location.table / location.file
+    index = kept.sealed["leaf_index"]
+    with sql.reading(f"A record in {location.table}/{location.file}"):
+        row = sql.connect([root]).sql(
+            f"SELECT * EXCLUDE (file_row_number), {around_sql(location.table)} AS around "
+            f"FROM read_parquet({sql.literal(str(path))}, file_row_number = true) "
+            f"WHERE file_row_number = {location.row}"
+        )
+        read = row.to_arrow_table()
+    if sealed.digest(listed.around) != listed.manifest.rows:
+        raise IntegrityError(
+            f"The list of leaves of segment {kept.sealed['segment']} is not what was sealed."
+        )
+    if read["around"][0].as_py() != listed.around_of(index):
+        what = f"{name} has another id, time, time of receipt, source or reading than was sealed."
+        raise IntegrityError(what, f"It stands in {location.table}/{location.file}.", _TODO)
+    if compare is None:
+        return
+    import pyarrow.parquet as pq
+
+    records = read.drop_columns(["around"]).cast(pq.read_schema(path))
+    columns = sorted({column for _, column in compare(location.table, records)})
+    if columns:
+        raise IntegrityError(
+            f"{name}: its column {', '.join(columns)} is not what its received bytes say.",
+            f"It stands in {location.table}/{location.file}; the bytes are those that were sealed.",
+            _TODO,
+        )
+
+
 def _without_salt(root: Path, kept: Kept, name: str) -> ForensicsError:
     """What to say of a record that has a leaf and no salt: it was erased, or tampered with."""
     segment, index, leaf = (kept.sealed[key] for key in ("segment", "leaf_index", "leaf"))
@@ -141,7 +209,7 @@ def _without_salt(root: Path, kept: Kept, name: str) -> ForensicsError:
     return IntegrityError(
         f"{name} is not what was sealed.",
         "Its salt is gone." if not why else f"It says {why}, and its leaf is not the sealed one.",
-        "Restore the lake from a backup; forensics verify says what else is concerned.",
+        _TODO,
     )
 
 

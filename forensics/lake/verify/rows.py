@@ -9,7 +9,7 @@ for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from forensics.errors import ForensicsError, IntegrityError
 from forensics.integrity.file_note import FileNote
 from forensics.integrity.leaf import HEADER, LEAF_PREFIX
-from forensics.integrity.manifest import Manifest, iso
-from forensics.lake import sealed, sql, tables
+from forensics.integrity.manifest import iso
+from forensics.lake import sql, tables
 from forensics.lake.catalog import DataFile
 from forensics.lake.parquet import even_groups, open_checked, said
 from forensics.lake.protect import ERASED, opened
@@ -29,13 +29,22 @@ from forensics.lake.seal import around_sql, id_column
 from forensics.lake.sealed import Sealed
 from forensics.lake.verify.chain import SegmentEntry
 from forensics.lake.verify.defects import Defect, Findings, altered_file
+from forensics.lake.verify.lists import Seen, load, made
 
 _BATCH_ROWS = 16_384
+#: Of what nobody can tell whether it was sealed.
+_LOST = "Sealed by an entry of the log that is lost, or never"
 _PREFIX = LEAF_PREFIX + HEADER
 #: What received bytes begin with that are encrypted or erased, and no record does.
 _SPECIAL = b"\0"
 #: What both readers must agree on.
 _SEALED_COLUMNS = ("raw", "salt", "leaf", "segment", "leaf_index")
+
+#: What reading a damaged file may raise: other names, types and values than were ever written.
+_UNREADABLE = (
+    ForensicsError, sql.SqlError, pa.ArrowException, OSError, ValueError, LookupError, TypeError,
+    AttributeError, ArithmeticError,
+)  # fmt: skip
 
 #: Compares typed columns with received bytes: given a table's name and records, it yields the row,
 #: the column, and what is wrong with it.
@@ -43,50 +52,56 @@ Compare = Callable[[str, pa.Table], Iterator[tuple[int, str]]]
 
 
 class Task(NamedTuple):
-    """One data file to verify. ``pending`` says that it may hold what was not sealed yet."""
+    """One data file to verify.
+
+    ``pending`` says that it may hold what was not sealed yet; ``lost`` that entries of the log are
+    damaged beyond telling, which may have sealed it.
+    """
 
     table: str
     file: DataFile
     note: FileNote | None
     pending: bool
     deep: bool
+    lost: bool = False
 
 
-@dataclass(slots=True)
-class Seen:
-    """What a file holds: which leaves of each segment, as one byte each, and what was found."""
-
-    rows: int = 0
-    segments: dict[str, bytearray] = field(default_factory=dict)
-    manifests: dict[str, Manifest] = field(default_factory=dict)
-    findings: Findings = field(default_factory=Findings)
-    #: Sealed records whose columns were compared with their bytes.
-    compared: int = 0
-    #: Leaves of records that say that they were erased, by the erasure.
-    erased: dict[str, list[bytes]] = field(default_factory=dict)
+def connect(root: Path) -> sql.Connection:
+    """What :func:`check` reads through; one for many files, whose footers it does not keep."""
+    return sql.connect([root], threads=1, footers=False)
 
 
 def check(
-    root: Path, origin: str, known: dict[str, SegmentEntry], task: Task, compare: Compare | None
+    root: Path,
+    known: dict[str, SegmentEntry],
+    task: Task,
+    compare: Compare | None,
+    connection: sql.Connection,
 ) -> Seen:
     """Verify one data file; see the module."""
     seen = Seen()
     path = root / task.table / task.file.name
     location = f"{task.table}/{task.file.name}"
+    of_file = Findings()
     try:
-        intact = _check_bytes(path, location, task, seen.findings)
-        reader = _Rows(root, origin, known, task, seen)
+        intact = _check_bytes(path, location, task, of_file)
         with said(path):
-            reader.check_all(path)
+            _Rows(root, known, task, seen, connection).check_all(path)
         if compare is not None and (task.deep or not intact or seen.findings.broken):
             with said(path):
                 _compare(path, task, compare, seen)
-    except (ForensicsError, sql.SqlError, OSError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         span = f"{task.file.rows:,} records from {iso(task.file.first_us)}"
         statement = f"{location} cannot be read: {_line(error)} It held {span}."
-        seen.findings.add(
+        of_file.add(
             altered_file(location, statement, first=task.file.first_us, last=task.file.last_us)
         )
+        seen = Seen(unreadable=True)
+        # What one reader still gives is no worse for it where it has the hash that was sealed.
+        with suppress(*_UNREADABLE):
+            _Rows(root, known, task, seen, connection).check_by_one(path)
+    of_file.take(seen.findings)
+    seen.findings = of_file
     return seen
 
 
@@ -102,7 +117,9 @@ def _check_bytes(path: Path, location: str, task: Task, findings: Findings) -> b
         findings.add(altered_file(location, what, first=task.file.first_us, last=task.file.last_us))
         return False
     if task.note is None:
-        if not task.pending:
+        if task.lost:
+            findings.gap(_LOST, task.file.rows)
+        elif not task.pending:
             findings.add(
                 Defect("inserted", f"{location} is in the table, and the log never heard of it.",
                        table=task.table, file=task.file.name,
@@ -124,11 +141,15 @@ class _Rows:
     """The rows of one file, checked one by one."""
 
     def __init__(
-        self, root: Path, origin: str, known: dict[str, SegmentEntry], task: Task, seen: Seen
+        self,
+        root: Path,
+        known: dict[str, SegmentEntry],
+        task: Task,
+        seen: Seen,
+        connection: sql.Connection,
     ) -> None:
-        self._root, self._origin, self._known, self._task, self._seen = (
-            root, origin, known, task, seen,
-        )  # fmt: skip
+        self._root, self._known, self._task, self._seen = root, known, task, seen
+        self._connection = connection
         self._lists: dict[str, Sealed | None] = {}
         self._at = 0
 
@@ -147,12 +168,20 @@ class _Rows:
                 pa.schema([file.schema_arrow.field(name) for name in columns]),
                 _BATCH_ROWS,
             )
-            for one, two in _together(ours, _by_duckdb(path, columns, task.table)):
+            for one, two in _together(
+                ours, _by_duckdb(self._connection, path, columns, task.table)
+            ):
                 self._check(one, two)
         if self._at != task.file.rows:
             what = f"It holds {self._at:,} records; {task.file.rows:,} were committed."
             location = f"{task.table}/{task.file.name}"
             findings.add(altered_file(location, f"{location}: {what}"))
+
+    def check_by_one(self, path: Path) -> None:
+        """What :func:`check_all` does, with the reader that knows no checksums of pages alone."""
+        columns = [*_SEALED_COLUMNS, id_column(self._task.table)]
+        for rows in _by_duckdb(self._connection, path, columns, self._task.table):
+            self._check(rows, rows)
 
     def _check(self, one: pa.Table, two: pa.Table) -> None:
         for name in (*_SEALED_COLUMNS, id_column(self._task.table)):
@@ -209,11 +238,14 @@ class _Rows:
         return b"", salt or b""
 
     def _list(self, segment: str) -> Sealed | None:
-        """The sealed list of a segment, if it gives the root that the log has."""
+        """The list of a segment that gives the root in the log, if there is one."""
         if segment not in self._lists:
+            entry = self._known.get(segment)
             self._lists[segment] = load(
-                self._root, self._origin, segment, self._known.get(segment), self._seen
-            )
+                self._root, segment, entry, self._seen,
+                lambda: made(self._root, self._connection, self._task.table,
+                             self._task.file.name, segment),
+            )  # fmt: skip
         return self._lists[segment]
 
     def _wrong(
@@ -231,6 +263,8 @@ class _Rows:
             if made != leaf:
                 what = f"{who} has other bytes than its leaf, and was never sealed."
                 seen.findings.add(Defect("altered", what, **where))
+            elif task.lost:
+                seen.findings.gap(_LOST, 1)
             elif task.pending:
                 seen.findings.gap("Committed, and not sealed yet", 1)
             else:
@@ -265,35 +299,14 @@ class _Rows:
             seen.findings.add(Defect("back_dated", what, **where))
 
 
-def load(
-    root: Path, origin: str, segment: str, entry: SegmentEntry | None, seen: Seen
-) -> Sealed | None:
-    """The sealed list of a segment if it is what the log vouches for; else that is noted."""
-    if entry is None:
-        return None
-    try:
-        listed = sealed.read(root, segment)
-        manifest = listed.manifest
-        if listed.records + 1 != entry.size or listed.root != entry.root:
-            raise IntegrityError("Its leaves do not give the root that was sealed.")
-        if sealed.digest(listed.around) != manifest.rows or manifest.segment != segment:
-            raise IntegrityError("It is not what its manifest says.")
-    except IntegrityError as error:
-        statement = f"The list of leaves of segment {segment} is not what was sealed. {error}"
-        path = sealed.path_of(root, segment).relative_to(root).as_posix()
-        seen.findings.add(Defect("altered", statement, file=path, segment=segment))
-        return None
-    seen.manifests[segment] = manifest
-    return listed
-
-
 def _index_of(leaf: bytes, listed: Sealed) -> int | None:
     at = listed.leaves.find(leaf)
     return at // 32 + 1 if at >= 0 and at % 32 == 0 else None
 
 
-def _by_duckdb(path: Path, columns: list[str], table: str) -> Iterator[pa.Table]:
-    connection = sql.connect([path.parent], threads=1)
+def _by_duckdb(
+    connection: sql.Connection, path: Path, columns: list[str], table: str
+) -> Iterator[pa.Table]:
     there = set(pq.read_schema(path).names)
     needed = {"ingested_at", "source", "reading", tables.time_column(table)}
     about = around_sql(table) if needed <= there else "NULL::BLOB"

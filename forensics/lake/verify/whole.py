@@ -18,16 +18,20 @@ from forensics.integrity.note import Key
 from forensics.lake import catalog, layout, seal, sealed, sql, tables
 from forensics.lake.catalog import Table
 from forensics.lake.files import exclusive
+from forensics.lake.sealed import Sealed
 from forensics.lake.snapshot import Snapshot, take
-from forensics.lake.verify import beside, chain, memory, rows
+from forensics.lake.verify import beside, chain, lists, memory, privacy, rows
 from forensics.lake.verify.chain import Chain, SegmentEntry
 from forensics.lake.verify.defects import Defect, Findings
-from forensics.lake.verify.rows import Compare, Seen, Task
+from forensics.lake.verify.lists import Seen
+from forensics.lake.verify.rows import Compare, Task
 
 #: Below this a second process costs more than it brings.
 _POOL_ROWS_MIN = 60_000
 #: Clocks of writers may differ, and staging takes a while; beyond this a time is a contradiction.
 _PATIENCE_US = 3_600_000_000
+#: What to say of a record that no file gives.
+_GONE, _GONE_OR_UNREAD = "gone", "gone, or in a file that cannot be read"
 
 Progress = Callable[[int, str], None]
 
@@ -134,7 +138,7 @@ def verify(
     result.whole_lake = options.first is None and options.last is None
     tasks = [
         Task(name, file, told.files.get(f"{name}/{file.name}"),
-             f"{name}/{file.name}" in pending, options.deep)
+             f"{name}/{file.name}" in pending, options.deep, told.lost > 0)
         for name, table in tables_.items()
         for file in table.files
         if (options.first is None or file.last_us >= options.first)
@@ -142,6 +146,8 @@ def verify(
     ]  # fmt: skip
     seen: dict[str, bytearray] = {}
     manifests: dict[str, Manifest] = {}
+    restored: dict[str, Sealed] = {}
+    unreadable: set[str] = set()
     holds: dict[str, str] = {}
     erased: dict[str, list[bytes]] = {}
     for task, one in _all(root, told, tasks, compare, options.workers):
@@ -152,13 +158,19 @@ def verify(
         result.compared += one.compared
         result.findings.take(one.findings)
         manifests |= one.manifests
+        restored |= one.restored
+        if one.unreadable:
+            unreadable.add(task.table)
         _merge(seen, holds, task, one, result.findings)
         if progress:
             progress(result.records, f"{result.records:,} records, {result.files:,} files")
-    _segments(root, told, options, seen, manifests, holds, result)
+    _segments(root, told, options, seen, manifests, restored, holds, unreadable, result)
     result.erased = sum(map(len, erased.values()))
     if erased and snapshot is not None:
         beside.erasures(snapshot, erased, result.findings)
+    if snapshot is not None:
+        privacy.policy(snapshot, result.findings)
+        privacy.unfinished(snapshot, result.findings)
     if result.whole_lake:
         if snapshot is not None:
             beside.catalog(snapshot, tables_, result.findings)
@@ -166,6 +178,8 @@ def verify(
             beside.summaries(snapshot, result.findings)
         result.artifacts = beside.artifacts(root, result.findings)
         result.quarantined = beside.quarantine(root, result.findings)
+        beside.spool(root, result.findings)
+        beside.pack_indexes(root, result.findings)
     if (why := seal.unsealed_reason(root)) is not None:
         result.findings.gap(f"The last writer could not sign: {why}")
     result.seconds = time.perf_counter() - began
@@ -219,13 +233,13 @@ def _pending(root: Path, snapshot: Snapshot | None, tables_: dict[str, Table]) -
 _context: dict[str, Any] = {}
 
 
-def _start(root: Path, origin: str, known: dict[str, SegmentEntry], compare: Any) -> None:
-    _context.update(root=root, origin=origin, known=known, compare=compare)
+def _start(root: Path, known: dict[str, SegmentEntry], compare: Any) -> None:
+    _context.update(root=root, known=known, compare=compare, connection=rows.connect(root))
 
 
 def _work(task: Task) -> Seen:
     c = _context
-    return rows.check(c["root"], c["origin"], c["known"], task, c["compare"])
+    return rows.check(c["root"], c["known"], task, c["compare"], c["connection"])
 
 
 def _all(
@@ -239,14 +253,15 @@ def _all(
     if workers is None and sum(task.file.rows for task in tasks) < _POOL_ROWS_MIN:
         count = 0
     if count < 2:
+        connection = rows.connect(root)
         for task in tasks:
-            yield task, rows.check(root, told.origin, told.segments, task, compare)
+            yield task, rows.check(root, told.segments, task, compare, connection)
         return
     # The largest first: otherwise one of them may be what all wait for at the end.
     ordered = sorted(tasks, key=lambda task: -task.file.rows)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        count, context, initializer=_start, initargs=(root, told.origin, told.segments, compare)
+        count, context, initializer=_start, initargs=(root, told.segments, compare)
     ) as pool:
         yield from zip(ordered, pool.map(_work, ordered), strict=True)
 
@@ -273,7 +288,9 @@ def _segments(
     options: Options,
     seen: dict[str, bytearray],
     manifests: dict[str, Manifest],
+    restored: dict[str, Sealed],
     holds: dict[str, str],
+    unreadable: set[str],
     result: Verified,
 ) -> None:
     """What each sealed segment lacks, and whether its manifest fits those around it."""
@@ -283,8 +300,9 @@ def _segments(
         if manifest is None:
             one = Seen()
             if segment not in seen:
-                rows.load(root, told.origin, segment, entry, one)
+                lists.load(root, segment, entry, one)
                 result.findings.take(one.findings)
+                restored |= one.restored
             manifest = one.manifests.get(segment)
         if manifest is None:
             continue
@@ -305,7 +323,9 @@ def _segments(
         result.sealed_records += sum(marks)
         missing = [at + 1 for at, mark in enumerate(marks) if not mark]
         if missing:
-            _dropped(root, manifest, missing, result.findings)
+            listed = restored.get(segment) or sealed.read(root, segment)
+            how = _GONE_OR_UNREAD if manifest.table in unreadable else _GONE
+            _dropped(root, manifest, missing, listed, how, result.findings)
 
 
 def _check_manifest(
@@ -320,7 +340,8 @@ def _check_manifest(
              "first": manifest.first, "last": manifest.last}  # fmt: skip
     name = f"Segment {manifest.segment}"
     add = result.findings.add
-    if manifest.lake != result.lake_id or manifest.previous != entry.previous:
+    misplaced = manifest.previous != entry.previous and not entry.after_gap
+    if manifest.lake != result.lake_id or misplaced:
         what = f"{name} was sealed after {manifest.previous}, and stands after {entry.previous}."
         add(Defect("forged", what, **where))
     if held_in is not None and held_in != manifest.table:
@@ -337,14 +358,20 @@ def _check_manifest(
         add(Defect("back_dated", what, **where))
 
 
-def _dropped(root: Path, manifest: Manifest, missing: list[int], findings: Findings) -> None:
+def _dropped(
+    root: Path,
+    manifest: Manifest,
+    missing: list[int],
+    listed: Sealed,
+    how: str,
+    findings: Findings,
+) -> None:
     """Name what is gone as closely as what is kept of it allows."""
-    listed = sealed.read(root, manifest.segment)
     where: dict[str, Any] = {"table": manifest.table, "segment": manifest.segment}
     if len(missing) == manifest.records:
         what = (
             f"All {manifest.records:,} records of segment {manifest.segment} ({manifest.table}, "
-            f"{iso(manifest.first)} to {iso(manifest.last)}) are gone."
+            f"{iso(manifest.first)} to {iso(manifest.last)}) are {how}."
         )
         findings.add(Defect("dropped", what, first=manifest.first, last=manifest.last, **where))
         return
@@ -356,8 +383,8 @@ def _dropped(root: Path, manifest: Manifest, missing: list[int], findings: Findi
         last = times[after] if after is not None else manifest.last
         hint = listed.around_of(index)[:8].hex()
         what = (
-            f"Leaf {index} of segment {manifest.segment} ({manifest.table}) is gone: a record from "
-            f"{iso(first)} to {iso(last)} whose id has a SHA-256 that begins {hint}."
+            f"Leaf {index} of segment {manifest.segment} ({manifest.table}) is {how}: a record "
+            f"from {iso(first)} to {iso(last)} whose id has a SHA-256 that begins {hint}."
         )
         findings.add(Defect("dropped", what, leaf_index=index, first=first, last=last, **where))
 

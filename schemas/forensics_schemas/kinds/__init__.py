@@ -1,0 +1,1 @@
+"""The contract's record kinds, each declared in a file of its own."""

@@ -1,0 +1,191 @@
+"""One answer that a decision point gave to one request."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from forensics_schemas.fields import (
+    DIGEST,
+    ID,
+    POINT,
+    flag,
+    group,
+    integer,
+    json_value,
+    many,
+    number,
+    numbers,
+    text,
+    texts,
+    time,
+)
+
+DECISION = pa.schema(
+    [
+        text("decision_point", "The named place that decides.", required=True, rule=POINT),
+        text("decision_id", "Unique name of this decision; the request id where absent.", rule=ID),
+        text(
+            "request_id",
+            "The request that was answered; the decision id where absent. One request may have "
+            "several decisions.",
+            required=True,
+            rule=ID,
+        ),
+        time("occurred_at", "When the decision was made.", required=True),
+        text("outcome", "What was decided, in the decision point's own words.", required=True),
+        time("recorded_at", "When the record was written."),
+        number("duration_ms", "How long deciding took, in milliseconds."),
+        text("trace_id", "W3C trace id, 32 hexadecimal digits."),
+        text("span_id", "W3C span id, 16 hexadecimal digits."),
+        text("parent_id", "The decision that caused this one."),
+        text("tenant", "Whose decision it is where one system serves several."),
+        text(
+            "environment",
+            "production, canary, shadow, or the emitter's own word; production where absent.",
+        ),
+        text("region", "Where it was made."),
+        text("replica", "Which process instance made it."),
+        group(
+            "writer",
+            "Order is by writer and sequence, since wall clocks lie.",
+            text("id", "Name of the writing process."),
+            integer("sequence", "Counts up by one for each record of this writer."),
+            text("boot_id", "Changes at each start of the writer's machine."),
+            integer("monotonic_ns", "The writer's monotonic clock, in nanoseconds."),
+        ),
+        group(
+            "subject",
+            "The person or thing the decision is about.",
+            text("id", "Pseudonym of the subject.", rule=ID),
+            text("purpose", "Why the subject's data is processed."),
+            text("legal_basis", "The legal ground for it."),
+            text("erasure_key_id", "Which key protects the subject's personal fields."),
+        ),
+        group(
+            "model",
+            "The model that scored.",
+            text("name", "The model's name."),
+            text("version", "The model's version."),
+            text("digest", "SHA-256 of the exact model file.", rule=DIGEST),
+            text("training_data", "Reference to what it was trained on."),
+            text("runtime", "Library that ran it, e.g. xgboost."),
+            text("runtime_version", "Version of that library."),
+        ),
+        group(
+            "execution",
+            "What else ran.",
+            text("code_version", "Revision of the deciding code."),
+            text("dependency_digest", "SHA-256 of the resolved dependencies."),
+            integer("seed", "Seed of random numbers, where any are used."),
+            flag("pure", "True when the outcome is a function of the recorded inputs alone."),
+            json_value(
+                "calls", "Results of non-deterministic calls (clock, random numbers, network)."
+            ),
+        ),
+        many(
+            "feature_sources",
+            "Where groups of features came from.",
+            text("view", "Feature view."),
+            texts("features", "Names of the features it fed."),
+            text("dataset", "Dataset as namespace/name."),
+            time("event_time", "The time the values were true for."),
+            text("status", "PRESENT, NULL, NOT_FOUND or OUTSIDE_MAX_AGE, as Feast says them."),
+            text("job", "Job that wrote the values, as namespace/name."),
+            text("run_id", "The run that wrote the values."),
+        ),
+        group(
+            "config",
+            "The configuration in force.",
+            text("name", "The configuration's name."),
+            text("revision", "Its revision as people call it, e.g. c14."),
+            text("digest", "SHA-256 of the resolved configuration.", rule=DIGEST),
+            json_value("values", "The resolved values: threshold and all."),
+            text(
+                "provenance",
+                "Where the values came from.",
+                enum=("bundled", "remote", "flag", "env", "default", "unknown"),
+            ),
+        ),
+        many(
+            "candidates",
+            "The alternatives that were compared.",
+            text("id", "Name of the alternative."),
+            number("value", "The value it was compared by."),
+        ),
+        text(
+            "candidates_coverage",
+            "How complete the alternatives are.",
+            enum=("exhaustive", "partial", "taken_only"),
+        ),
+        number("score", "The score that was compared."),
+        text("score_dtype", "Type of the score as computed.", enum=("float32", "float64", "int64")),
+        text(
+            "score_bytes",
+            "The score's exact bytes, little-endian, in hexadecimal. They contradict `score_dtype`"
+            " unless they are as many as it has; without it 4 are a float32 and 8 a float64. They"
+            " contradict `score` unless that is their value, the float32 nearest to it, or either"
+            " of the two rounded to six or more digits, in all or after the point.",
+            rule={"pattern": "^([0-9a-f]{2}){1,16}$"},
+        ),
+        number("threshold", "The threshold that the score was compared with."),
+        text("label_id", "Stable id under which the outcome label will arrive."),
+        group(
+            "consumer",
+            "What the downstream system said it received and did.",
+            text("name", "The consuming system."),
+            text("received", "The code or value it says it received."),
+            text("action", "What it did, in the decision point's words for outcomes."),
+            time("at", "When it acted."),
+        ),
+        group(
+            "cache",
+            "The cache entry that answered, or did not.",
+            flag("hit", "True when the answer came from the cache."),
+            text("key_digest", "SHA-256 of the cache key."),
+            time("written_at", "When the entry was made."),
+            text("model_digest", "Model that made the entry.", rule=DIGEST),
+            text("config_digest", "Configuration that made the entry.", rule=DIGEST),
+        ),
+        many(
+            "steps",
+            "Each component's part in the decision, in order.",
+            text("id", "Name of the step within the decision."),
+            text("parent", "The step that it is part of."),
+            text(
+                "kind",
+                "feature_fetch, model, rules, cache, api, agent, tool, human or consumer.",
+            ),
+            text("component", "What ran."),
+            text("version", "Its version."),
+            text("digest", "SHA-256 of the artifact that ran.", rule=DIGEST),
+            time("started_at", "When it began."),
+            time("ended_at", "When it ended."),
+            json_value("inputs", "What it was given."),
+            json_value("outputs", "What it answered."),
+            text("status", "ok or error."),
+            text("error", "The error's text."),
+        ),
+        group(
+            "explanation",
+            "The explanation as given at the time.",
+            text("method", "How it was computed."),
+            text("unit", "log_odds, probability or the score's own unit."),
+            number("base_value", "The value before any feature."),
+            numbers("attributions", "Contribution of each feature."),
+            texts("reasons", "Reasons given to the subject."),
+            text("background_digest", "SHA-256 of the background data.", rule=DIGEST),
+            text("explainer_version", "Version of the explaining library."),
+        ),
+        group(
+            "capture",
+            "How the record was made.",
+            text("emitter", "The emitting system."),
+            text("sdk_version", "Version of its recorder."),
+            number("sampling_rate", "Share of decisions that are recorded, 0 to 1."),
+            integer("dropped", "Records lost before this one, as counted by the writer."),
+            texts("masked", "Paths whose values were masked."),
+            texts("erased", "Paths whose values were erased."),
+        ),
+        text("raw_request", "The request as received, as text."),
+    ]
+)
