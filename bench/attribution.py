@@ -22,8 +22,8 @@ import numpy as np
 from _measure import FORENSICS, PYTHON, Run
 
 OVER_LIBRARY_MIN = 0.9
-#: CatBoost's symmetric trees take a twentieth of the time: it is asked about more, so that the start
-#: of its process, whose Python package alone takes 0.4 s, weighs as little as that of the others.
+#: CatBoost's symmetric trees take a twentieth of the time: it is asked about more, so that the
+#: start of its process, whose Python package alone takes 0.4 s, weighs as little as the others'.
 MORE = {"catboost": 25}
 COLD_MS_MAX = 400
 WIDTH = 30

@@ -82,11 +82,11 @@ def _parts(root: Path, person: Callable[[], str]) -> tuple[dict[str, Any], dict[
     found: dict[str, Any] = {}
     with open_lake(root) as lake:
         snapshot = lake.snapshot()
-        gather(snapshot, person(), workers=lake._running())  # all is loaded
+        gather(snapshot, person(), workers=lake.workers())  # all is loaded
         subject = person()
         asked = find.Query(subject=subject)
         rows, found["find"] = _timed(lambda: list(find.rows(snapshot, asked)))
-        all_of, found["all"] = _timed(lambda: gather(snapshot, subject, workers=lake._running()))
+        all_of, found["all"] = _timed(lambda: gather(snapshot, subject, workers=lake.workers()))
         made = document(all_of, None, datetime.now(UTC))
         for form in ("md", "html", "pdf"):
             _, found[form] = _timed(lambda form=form: written(made, form))  # type: ignore[misc]

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from forensics.cli import diagnostics, output
-from forensics.cli.options import TIME, json_option, lake_option, lake_path
+from forensics.cli.options import TIME, json_option, lake_option, lake_path, point_option
 
 
 @click.command("as-of")
 @click.argument("time", type=TIME)
-@click.option("--decision-point", "--point", metavar="NAME", help="Only this decision point.")
+@point_option
 @click.option("--known-by", type=TIME, help="Answer from what was known by then.")
 @lake_option
 @json_option

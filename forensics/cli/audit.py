@@ -4,35 +4,30 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from forensics.cli import diagnostics, output
 from forensics.cli.exit_codes import ExitCode
-from forensics.cli.options import TIME, json_option, lake_option, lake_path
+from forensics.cli.options import (
+    audit_options,
+    json_option,
+    lake_option,
+    lake_path,
+    point_option,
+    times_options,
+)
+
+if TYPE_CHECKING:
+    from forensics.reconstruct.audit_answer import Class
 
 
 @click.command("audit")
 @click.option("--days", type=click.IntRange(min=1, max=3660), help="The last N days of decisions.")
-@click.option("--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`.")
-@click.option("--until", type=TIME, help="Before this time.")
-@click.option("--decision-point", "--point", metavar="NAME", help="Only this decision point.")
-@click.option(
-    "--count",
-    "counts",
-    multiple=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="What a gateway or service counted: CSV, JSON lines, Prometheus text with times, or the "
-    "JSON of its query_range. May be repeated.",
-)
-@click.option("--metric", metavar="NAME", help="The counter's name, where a FILE has several.")
-@click.option(
-    "--require",
-    type=click.Choice(["C0", "C1", "C2"]),
-    help="Exit with status 4 when a decision is below this class.",
-)
+@times_options
+@point_option
+@audit_options
 @lake_option
 @json_option
 @click.pass_context
@@ -45,7 +40,7 @@ def command(
     decision_point: str | None,
     counts: tuple[Path, ...],
     metric: str | None,
-    require: Any,
+    require: Class | None,
     lake: Path | None,
     as_json: bool,
 ) -> None:
@@ -63,14 +58,7 @@ def command(
     from forensics.api import open_lake
     from forensics.report.audit import screen
 
-    with (
-        open_lake(lake_path(lake)) as opened,
-        diagnostics.Progress("audit") as progress,
-    ):
-
-        def tell(done: int, total: int) -> None:
-            progress.update(done, f"{done / total:.0%} of {total:,} decisions")
-
+    with open_lake(lake_path(lake)) as opened, diagnostics.Progress("audit") as progress:
         found = opened.audit(
             since=since,
             until=until,
@@ -79,7 +67,7 @@ def command(
             counts=counts,
             metric=metric,
             require=require,
-            progress=tell,
+            progress=progress.share,
         )
     if as_json:
         output.value(found.to_dict())

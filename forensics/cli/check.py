@@ -9,15 +9,14 @@ import click
 
 from forensics.cli import diagnostics, output
 from forensics.cli.exit_codes import ExitCode
-from forensics.cli.options import TIME, json_option, lake_option, lake_path
+from forensics.cli.options import json_option, lake_option, lake_path, point_option, times_options
 
 _EXAMPLES = 3
 
 
 @click.command("check")
-@click.option("--decision-point", "--point", metavar="NAME", help="Only this decision point.")
-@click.option("--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`.")
-@click.option("--until", type=TIME, help="Before this time.")
+@point_option
+@times_options
 @click.option(
     "--kind", "kinds", multiple=True, metavar="NAME", help="Only this detector; may be repeated."
 )
@@ -56,14 +55,7 @@ def command(
     from forensics.api import open_lake
     from forensics.report.check import screen
 
-    with (
-        open_lake(lake_path(lake)) as opened,
-        diagnostics.Progress("check") as progress,
-    ):
-
-        def tell(done: int, total: int) -> None:
-            progress.update(done, f"{done / total:.0%} of {total:,} decisions")
-
+    with open_lake(lake_path(lake)) as opened, diagnostics.Progress("check") as progress:
         found = opened.check(
             since=since,
             until=until,
@@ -71,7 +63,7 @@ def command(
             kinds=kinds,
             examples=limit,
             replay=replay,
-            progress=tell,
+            progress=progress.share,
         )
     if as_json:
         output.value(found.to_dict())

@@ -77,11 +77,7 @@ def _build(root: Path, evidence: Path, scale: int) -> None:
     for file in files:
         source = open_source(file)
         with diagnostics.Progress(f"ingest {file.name}", source.total) as progress:
-
-            def tell(done: int, landed: int, progress: diagnostics.Progress = progress) -> None:
-                progress.update(done, f"{landed:,} landed")
-
-            run(root, source, progress=tell)
+            run(root, source, progress=progress.landed)
 
 
 def _sample_module() -> ModuleType:

@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import time
-from types import TracebackType
 
 import click
 
@@ -57,12 +56,7 @@ class Progress:
             threading.Thread(target=self._tick, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         if self._shown:
             sys.stderr.write("\r\x1b[K")
@@ -77,6 +71,18 @@ class Progress:
         share = f" {done / self._total:4.0%}" if self._total else ""
         self._text = f"{self._title}{share} {words}"
         self._draw()
+
+    def landed(self, done: int, records: int) -> None:
+        """Show that ``done`` of the total is behind us, and how many records landed so far."""
+        self.update(done, f"{records:,} landed")
+
+    def count(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` are behind us, where no total was named."""
+        self.update(done, f"{done:,} of {total:,}")
+
+    def share(self, done: int, total: int) -> None:
+        """The same of many decisions: their share."""
+        self.update(done, f"{done / total:.0%} of {total:,} decisions")
 
     def _tick(self) -> None:
         while not self._over.wait(0.5):

@@ -10,8 +10,17 @@ import click
 
 from forensics.cli import diagnostics, output
 from forensics.cli.exit_codes import ExitCode
-from forensics.cli.options import TIME, json_option, lake_option, lake_path
+from forensics.cli.one_or_window import refuse_unused, require_one
+from forensics.cli.options import (
+    counterfactuals_option,
+    json_option,
+    lake_option,
+    lake_path,
+    reason_options,
+    times_options,
+)
 from forensics.errors import UsageError
+from forensics.records.plural import count_of
 
 if TYPE_CHECKING:
     from forensics.api import Lake
@@ -26,23 +35,13 @@ _OF_ONE = (
     "background", "interventional", "reasons", "reference", "counterfactuals", "target", "time_s",
 )  # fmt: skip
 _OF_MANY = ("since", "until", "store", "export", "pin")
+_EXAMPLE = "forensics explain REQUEST_ID, or forensics explain --decision-point NAME --since T"
 
 
 @click.command("explain")
 @click.argument("request_id", required=False)
 @click.option("--reasons", is_flag=True, help="The principal reasons for an adverse decision too.")
-@click.option("--templates", type=_FILE, metavar="FILE", help="The words for them: reasons.toml.")
-@click.option(
-    "--reference",
-    metavar="DIGEST|FILE",
-    help="The population that reasons are relative to; else the one that the templates name.",
-)
-@click.option(
-    "--adverse",
-    multiple=True,
-    metavar="OUTCOME",
-    help="An adverse outcome; may be given again. Else those that the templates name.",
-)
+@reason_options
 @click.option(
     "--background",
     metavar="DIGEST|FILE",
@@ -53,13 +52,7 @@ _OF_MANY = ("since", "until", "store", "export", "pin")
     is_flag=True,
     help="Compare with the background, not with the paths of the training data.",
 )
-@click.option(
-    "--counterfactuals",
-    type=click.IntRange(0, 20),
-    default=1,
-    show_default=True,
-    help="How many changes that flip the outcome to show.",
-)
+@counterfactuals_option
 @click.option(
     "--target",
     multiple=True,
@@ -70,15 +63,13 @@ _OF_MANY = ("since", "until", "store", "export", "pin")
     "--time",
     "time_s",
     type=click.FloatRange(0.01, 3600),
-    default=2.0,
-    show_default=True,
     metavar="SECONDS",
     help="How much to look for the nearest change and a proof that none is nearer, in seconds of "
-    "an idle core. Work is counted, not time, so that the answer is the same on every machine.",
+    "an idle core: more where the answer says that a nearer one may exist. Work is counted, not "
+    "time, so that the answer is the same on every machine.  [default: 0.07 or less]",
 )
 @click.option("--decision-point", "--point", metavar="NAME", help="All decisions of this point.")
-@click.option("--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`.")
-@click.option("--until", type=TIME, help="Before this time.")
+@times_options
 @click.option("--store", is_flag=True, help="Keep the window's attributions in the lake.")
 @click.option("--export", type=_FILE, metavar="FILE", help="Write them all to a Parquet file.")
 @click.option(
@@ -108,7 +99,9 @@ def command(
     """
     from forensics.api import open_lake
 
-    _check(ctx, request_id, decision_point)
+    require_one(request_id, decision_point, _EXAMPLE)
+    is_one = request_id is not None
+    refuse_unused(ctx, _OF_MANY if is_one else _OF_ONE, is_one=is_one)
     with open_lake(lake_path(lake)) as opened:
         if decision_point is not None:
             named = _adverse(adverse, templates)
@@ -122,21 +115,6 @@ def command(
             )
             status = _decisions(found, as_json=as_json)
     ctx.exit(status)
-
-
-def _check(ctx: click.Context, request_id: str | None, decision_point: str | None) -> None:
-    """Refuse options that would be without effect."""
-    if (request_id is None) == (decision_point is None):
-        raise UsageError(
-            "Name one decision, or a decision point.", "",
-            "forensics explain REQUEST_ID, or forensics explain --decision-point NAME --since T",
-        )  # fmt: skip
-    many = decision_point is not None
-    source = click.core.ParameterSource.DEFAULT
-    for name in _OF_ONE if many else _OF_MANY:
-        if ctx.get_parameter_source(name) is not source:
-            what = "one decision" if many else "a window: --decision-point NAME"
-            raise UsageError(f"--{name.removesuffix('_s')} is for {what}.")
 
 
 def _of(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -215,7 +193,7 @@ def _window(
         for each in pinned:
             output.text(f"{each['digest']}  {each['statement']}")
     if export is not None:
-        diagnostics.note(f"{exported:,} attributions in {export}")
+        diagnostics.note(f"{count_of(exported, 'attribution')} in {export}")
     unconfirmed = any(each.confirmed not in (None, each.decisions) for each in summaries)
     return ExitCode.INCOMPLETE if found.not_explained or unconfirmed else ExitCode.ANSWERED
 
@@ -250,7 +228,7 @@ def _to_dict(
     adverse: tuple[str, ...],
     pinned: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    from forensics.lake.read import from_micros
+    from forensics.records.times import from_micros
 
     return {
         "decision_point": found.point,

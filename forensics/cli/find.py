@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forensics.cli import diagnostics, output
-from forensics.cli.options import TIME, json_option, lake_option, lake_path
+from forensics.cli.options import json_option, lake_option, lake_path, point_option, times_options
 from forensics.errors import UsageError
 from forensics.records.csvtext import csv_line
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ _LIMIT = 100
 
 
 @click.command("find")
-@click.option("--decision-point", "--point", metavar="NAME", help="Only this decision point.")
-@click.option("--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`.")
-@click.option("--until", type=TIME, help="Before this time.")
+@point_option
+@times_options
 @click.option("--subject", metavar="ID", help="Only decisions about this subject.")
 @click.option("--outcome", metavar="TEXT", help="Only this outcome.")
 @click.option("--model-version", metavar="TEXT", help="Only decisions of this model version.")
@@ -103,7 +103,9 @@ def _counted(found: Tally, *, as_json: bool) -> None:
         return
     from forensics.report.words import time_words
 
-    output.text(f"{found.decisions:,} decisions about {found.subjects:,} subjects")
+    output.text(
+        f"{count_of(found.decisions, 'decision')} about {count_of(found.subjects, 'subject')}"
+    )
     if found.without_subject:
         output.text(f"{found.without_subject:,} of them name no subject")
     if found.first is not None and found.last is not None:
@@ -118,7 +120,7 @@ def _parquet(found: Found, path: Path) -> None:
         count = found.write_parquet(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written.", f"{error}.") from error
-    diagnostics.note(f"{count:,} decisions in {path}")
+    diagnostics.note(f"{count_of(count, 'decision')} in {path}")
 
 
 def _feature_names(lake: Lake, query: Query) -> list[str]:

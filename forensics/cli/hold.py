@@ -11,18 +11,22 @@ from forensics.cli import diagnostics, output
 from forensics.cli.options import TIME, json_option, lake_option, lake_path
 from forensics.errors import UsageError
 
+_TIME = "%Y-%m-%d %H:%M:%S"
+
 
 @click.command("hold")
-@click.argument("subject")
+@click.argument("subject", required=False)
 @click.option("--order", metavar="REF", help="The order or case that it rests on.")
 @click.option("--reason", metavar="TEXT", help="Why.")
 @click.option("--until", type=TIME, help="Until this time; until it is released where not given.")
 @click.option("--release", metavar="HOLD_ID", help="End this hold.")
-@click.option("--list", "listed", is_flag=True, help="Only say which holds are in force.")
+@click.option(
+    "--list", "listed", is_flag=True, help="Only say which are in force: on SUBJECT, or on anybody."
+)
 @lake_option
 @json_option
 def command(
-    subject: str,
+    subject: str | None,
     order: str | None,
     reason: str | None,
     until: datetime | None,
@@ -37,11 +41,13 @@ def command(
     """
     from forensics.api import open_lake
     from forensics.ingest.forget import hold, holds
-    from forensics.lake.erase import theirs
     from forensics.lake.snapshot import take
+    from forensics.lake.theirs import theirs
 
     root = open_lake(lake_path(lake)).root
     if not listed:
+        if not subject:
+            raise UsageError("A hold is on a person.", "", "forensics hold SUBJECT --order REF")
         if not order:
             raise UsageError("A hold rests on an order.", "", "Name it: --order REF")
         identifier = hold(root, subject, order, reason=reason, expires_at=until, releases=release)
@@ -51,7 +57,10 @@ def command(
     for one in holds(root, subject):
         if as_json:
             output.record(one)
-        else:
-            ends = f", until {one['expires_at']}" if one["expires_at"] else ""
-            output.text(f"{one['hold_id']}   {one['order']} · by {one['actor']} at "
-                        f"{one['occurred_at']}{ends}")  # fmt: skip
+            continue
+        ends = f", until {one['expires_at']:{_TIME}}" if one["expires_at"] else ""
+        whom = f"{one['subject']}   " if subject is None else ""
+        output.text(
+            f"{one['hold_id']}   {whom}{one['order']} · by {one['actor']} at "
+            f"{one['occurred_at']:{_TIME}}{ends}"
+        )

@@ -12,6 +12,7 @@ from forensics.cli import diagnostics, output
 from forensics.cli.exit_codes import ExitCode
 from forensics.cli.options import json_option, lake_option, lake_path
 from forensics.errors import ForensicsError, UsageError
+from forensics.records.plural import count_of
 
 if TYPE_CHECKING:
     from forensics.ingest.interface import Options
@@ -111,13 +112,16 @@ def command(
 def _options(paths: tuple[str, ...], constants: tuple[str, ...]) -> Options:
     from forensics.ingest.interface import Options
 
-    pairs = [tuple(item.partition("=")[::2]) for item in (*paths, *constants)]
-    for (name, value), item in zip(pairs, (*paths, *constants), strict=True):
-        if not name or not value:
-            raise UsageError(f"{item!r} does not name a field and a value.", "", "Use FIELD=PATH.")
-        _check_field(name)
-    cut = len(paths)
-    return Options(tuple(pairs[:cut]), tuple(pairs[cut:]))  # type: ignore[arg-type]
+    return Options(tuple(map(_pair, paths)), tuple(map(_pair, constants)))
+
+
+def _pair(item: str) -> tuple[str, str]:
+    """A field of the contract, and what is said of it."""
+    name, _, value = item.partition("=")
+    if not name or not value:
+        raise UsageError(f"{item!r} does not name a field and a value.", "", "Use FIELD=PATH.")
+    _check_field(name)
+    return name, value
 
 
 def _check_field(name: str) -> None:
@@ -178,13 +182,9 @@ def _ingest(
     for file in files:
         source = open_source(file, form)
         with diagnostics.Progress(f"ingest {source.name}", source.total) as progress:
-
-            def tell(done: int, landed: int, progress: diagnostics.Progress = progress) -> None:
-                progress.update(done, f"{landed:,} landed")
-
-            tell(0, 0)
+            progress.landed(0, 0)
             try:
-                report = run(root, source, options, progress=tell, workers=workers)
+                report = run(root, source, options, progress=progress.landed, workers=workers)
             except KeyboardInterrupt:
                 diagnostics.note(
                     "What was landed before the stop is durable. The same command again goes on: "
@@ -198,22 +198,27 @@ def _ingest(
                         f"{whole.quarantined_total:,} quarantined."
                     )
                 raise
-        for path in sorted(report.unmatched or ()):
-            diagnostics.note(f"No record of {source.name} has {path!r}, which --map names.")
-        if report.already_present and (options.paths or options.constants):
-            diagnostics.note(
-                f"{report.already_present:,} records of {source.name} are in the lake already and "
-                "stay as they were first read; another --map or --set does not change them."
-            )
-        if _holds_no_record(report):
-            diagnostics.note(
-                f"Nothing in {source.name} is a record. If it is a model, a rule set or a "
-                f"configuration: forensics ingest --format artifact {source.name}"
-            )
+        _remark(report, source.name, options)
         whole.add(report)
     if (why := seal.unsealed_reason(root)) is not None:
         diagnostics.note(f"What landed is not sealed yet. {why}")
     return whole
+
+
+def _remark(report: Report, name: str, options: Options) -> None:
+    """Say what of the file ``name`` may not have been meant so."""
+    for path in sorted(report.unmatched or ()):
+        diagnostics.note(f"No record of {name} has {path!r}, which --map names.")
+    if report.already_present and (options.paths or options.constants):
+        diagnostics.note(
+            f"In the lake already, and as first read: {count_of(report.already_present, 'record')} "
+            f"of {name}; another --map or --set does not change them."
+        )
+    if _holds_no_record(report):
+        diagnostics.note(
+            f"Nothing in {name} is a record. If it is a model, a rule set or a configuration: "
+            f"forensics ingest --format artifact {name}"
+        )
 
 
 def _holds_no_record(report: Report) -> bool:
@@ -233,7 +238,9 @@ def _retry(root: Path, identifier: str, files: tuple[Path, ...], options: Option
         raise UsageError("A retry takes one record's mended file at most.", "", "Name its id.")
     kept = quarantine.load(root, None if identifier == "all" else identifier)
     mended = files[0].read_bytes() if files else None
-    return retry(root, kept, options, mended=mended)
+    report = retry(root, kept, options, mended=mended)
+    report.examples = quarantine.seen(root, report.examples)
+    return report
 
 
 def _artifacts(root: Path, files: tuple[Path, ...], as_json: bool) -> None:
@@ -257,7 +264,7 @@ def _list_quarantine(root: Path, as_json: bool) -> None:
     from forensics.ingest import quarantine
     from forensics.records.safe_text import safe_text
 
-    kept = quarantine.load(root)
+    kept = quarantine.seen(root, quarantine.load(root))
     for item in kept:
         if as_json:
             output.record(

@@ -91,8 +91,8 @@ def command(
 
     NODE is dataset:NAMESPACE/NAME, column:NAMESPACE/NAME#COLUMN, job:NAMESPACE/NAME, run:ID,
     version:NAMESPACE/NAME@VERSION or feature:POINT.NAME; a name alone will do where it is that of
-    one thing. A job's edges are those it declared last; columns are followed where jobs declare
-    them, and whole datasets elsewhere.
+    one thing, and so will the beginning of a run's id. A job's edges are those it declared last;
+    columns are followed where jobs declare them, and whole datasets elsewhere.
 
     Exit status 0 when answered, 4 when the answer lacks something that it names, 3 when nothing is
     known by that name.

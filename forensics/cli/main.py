@@ -28,6 +28,7 @@ COMMANDS = {
     "diff": "diff",
     "audit": "audit",
     "access": "access",
+    "policy": "policy",
     "hold": "hold",
     "erase": "erase",
     "check": "check",

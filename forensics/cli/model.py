@@ -11,6 +11,7 @@ import click
 from forensics.cli import output
 from forensics.cli.exit_codes import ExitCode
 from forensics.cli.options import json_option, lake_option, lake_path
+from forensics.records.plural import count_of
 
 if TYPE_CHECKING:
     from forensics.replay.artifact_kinds import Artifact
@@ -164,7 +165,7 @@ def _checked(found: Check) -> Iterator[Line]:
         yield from _described(found.description)
     if found.rows is not None:
         ran = found.replayable or bool(found.comparisons)
-        yield [span(f"{found.rows:,} rows" + (" run" if ran else ""))]
+        yield [span(count_of(found.rows, "row") + (" run" if ran else ""))]
     for comparison in found.comparisons:
         yield from _compared(comparison)
     if found.tolerance is not None:
@@ -179,11 +180,11 @@ def _described(description: ModelDescription) -> Iterator[Line]:
 
     written = description.file_version or "a version it does not name"
     yield [span(f"run by {description.runtime}, written by {written}")]
-    parts = [f"{description.width:,} features"]
+    parts = [count_of(description.width, "feature")]
     if description.objective:
         parts.insert(0, description.objective)
     if description.rounds:
-        parts.append(f"{description.rounds:,} rounds")
+        parts.append(count_of(description.rounds, "round"))
     if description.outputs > 1:
         parts.append(f"{description.outputs} outputs")
     if description.classes:

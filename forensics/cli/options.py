@@ -16,21 +16,6 @@ from forensics.errors import LakeError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def lake_option(command: F) -> F:
-    """``--lake``: which lake is asked."""
-    return click.option(
-        "--lake",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="The lake; else $FORENSICS_LAKE, else `lake` in the config file, else ./lake.",
-    )(command)
-
-
-def json_option(command: F) -> F:
-    """``--json``: answer as JSON."""
-    return click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")(command)
-
-
 def lake_path(given: Path | None) -> Path:
     """The lake's folder: the option, the environment, the config file, ``./lake``."""
     context = click.get_current_context(silent=True)
@@ -102,23 +87,90 @@ class Time(click.ParamType[datetime]):
 TIME = Time()
 
 
-def window_options(command: F) -> F:
-    """The options that name a window of decisions: point, times, condition and how many."""
-    for option in reversed(_WINDOW):
-        command = option(command)
-    return command
+def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several options as one decorator, in the order of the help."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
-_WINDOW = (
+lake_option = click.option(
+    "--lake",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The lake; else $FORENSICS_LAKE, else `lake` in the config file, else ./lake.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+point_option = click.option(
+    "--decision-point", "--point", metavar="NAME", help="Only this decision point."
+)
+since_option = click.option(
+    "--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`."
+)
+times_options = together(since_option, click.option("--until", type=TIME, help="Before this time."))
+#: A window of decisions that are run again: point, times, condition and how many.
+window_options = together(
     click.option(
         "--decision-point", "--point", metavar="NAME", help="All decisions of this point."
     ),
-    click.option("--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`."),
-    click.option("--until", type=TIME, help="Before this time."),
+    times_options,
     click.option(
         "--where", metavar="SQL", help="Only decisions for which this is true; see forensics find."
     ),
     click.option(
         "--limit", type=click.IntRange(min=1), help="At most N decisions, oldest files first."
+    ),
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 64), help="Threads; by default one per core."
+)
+counterfactuals_option = click.option(
+    "--counterfactuals",
+    type=click.IntRange(0, 20),
+    default=1,
+    show_default=True,
+    help="How many changes that flip the outcome to show.",
+)
+#: How principal reasons are found and worded.
+reason_options = together(
+    click.option(
+        "--templates",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The words for principal reasons: reasons.toml.",
+    ),
+    click.option(
+        "--reference",
+        metavar="DIGEST|FILE",
+        help="The population that reasons are relative to; else the one that the templates name.",
+    ),
+    click.option(
+        "--adverse",
+        multiple=True,
+        metavar="OUTCOME",
+        help="An adverse outcome; may be given again. Else those that the templates name.",
+    ),
+)
+count_option = click.option(
+    "--count",
+    "counts",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="What a gateway or service counted: CSV, JSON lines, Prometheus text with times, or the "
+    "JSON of its query_range. May be repeated.",
+)
+#: What an audit compares with, and what it requires.
+audit_options = together(
+    count_option,
+    click.option("--metric", metavar="NAME", help="The counter's name, where a FILE has several."),
+    click.option(
+        "--require",
+        type=click.Choice(["C0", "C1", "C2"]),
+        help="Exit with status 4 when a decision is below this class.",
     ),
 )

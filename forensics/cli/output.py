@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from forensics.records.jsontext import dumps
-from forensics.report.spans import Line, Style
+from forensics.report.spans import Line, Style, Uncut
 
 _STYLES: dict[Style, dict[str, Any]] = {
     "": {},
@@ -35,9 +35,13 @@ def wants_color() -> bool:
 
 
 def width() -> int:
-    """Columns of the terminal; 100 where there is none."""
-    if not is_terminal():
-        return 100
+    """Columns of the terminal.
+
+    Where there is none, what ``COLUMNS`` says; where that says nothing either, lines are laid out
+    for 100 and nothing is cut, since a file or another program has no edge.
+    """
+    if not is_terminal() and not os.environ.get("COLUMNS", "").isdecimal():
+        return Uncut(100)
     import shutil
 
     return shutil.get_terminal_size((100, 40)).columns

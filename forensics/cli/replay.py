@@ -9,8 +9,15 @@ import click
 
 from forensics.cli import diagnostics, output
 from forensics.cli.exit_codes import ExitCode
-from forensics.cli.options import json_option, lake_option, lake_path, window_options
-from forensics.errors import UsageError
+from forensics.cli.one_or_window import refuse_unused, require_one
+from forensics.cli.options import (
+    json_option,
+    lake_option,
+    lake_path,
+    window_options,
+    workers_option,
+)
+from forensics.records.plural import count_of
 
 if TYPE_CHECKING:
     from forensics.api import Lake
@@ -18,12 +25,13 @@ if TYPE_CHECKING:
 #: Options that concern a window alone, and those that concern one decision, as click knows them.
 _OF_MANY = ("since", "until", "where", "limit", "workers", "export")
 _OF_ONE = ("exact_runtime",)
+_EXAMPLE = "forensics replay REQUEST_ID, or forensics replay --decision-point NAME --since T"
 
 
 @click.command("replay")
 @click.argument("request_id", required=False)
 @window_options
-@click.option("--workers", type=click.IntRange(1, 64), help="Threads; by default one per core.")
+@workers_option
 @click.option(
     "--export",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -59,7 +67,9 @@ def command(
     """
     from forensics.api import open_lake
 
-    _check(ctx, request_id, decision_point)
+    require_one(request_id, decision_point, _EXAMPLE)
+    is_one = request_id is not None
+    refuse_unused(ctx, _OF_MANY if is_one else _OF_ONE, is_one=is_one)
     with open_lake(lake_path(lake)) as opened:
         if request_id is not None:
             status = _one(opened, request_id, exact_runtime, as_json)
@@ -67,28 +77,6 @@ def command(
             assert decision_point is not None
             status = _many(opened, decision_point, as_json, **options)
     ctx.exit(status)
-
-
-def _check(ctx: click.Context, request_id: str | None, decision_point: str | None) -> None:
-    """Refuse options that would be without effect."""
-    if (request_id is None) == (decision_point is None):
-        raise UsageError(
-            "Name one decision, or a decision point.", "",
-            "forensics replay REQUEST_ID, or forensics replay --decision-point NAME --since T",
-        )  # fmt: skip
-    refuse_unused(ctx, _OF_MANY if request_id is not None else _OF_ONE, request_id is not None)
-
-
-def refuse_unused(ctx: click.Context, names: tuple[str, ...], is_one: bool) -> None:
-    """Refuse options, as click knows them, that do not concern what was asked for.
-
-    Raises:
-        UsageError: when one of ``names`` was given.
-    """
-    for name in names:
-        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-            what = "a window: --decision-point NAME" if is_one else "one decision"
-            raise UsageError(f"--{name.replace('_', '-')} is for {what}.")
 
 
 def _one(lake: Lake, request_id: str, exact_runtime: bool, as_json: bool) -> ExitCode:
@@ -119,14 +107,10 @@ def _many(
     from forensics.report.bulk import screen
 
     with diagnostics.Progress(f"replay {decision_point}") as progress:
-
-        def tell(done: int, total: int) -> None:
-            progress.update(done, f"{done / total:.0%} of {total:,} decisions")
-
-        found = lake.replay(decision_point, export=export, progress=tell, **window)
+        found = lake.replay(decision_point, export=export, progress=progress.share, **window)
     if export is not None:
         rest = found.count - found.verdicts["bit_exact"]
-        diagnostics.note(f"{rest:,} decisions in {export}")
+        diagnostics.note(f"{count_of(rest, 'decision')} in {export}")
     if as_json:
         output.value(found.to_dict())
     else:

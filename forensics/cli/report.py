@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forensics.cli import diagnostics, output, report_forms
+from forensics.cli import diagnostics, output, report_documents, report_forms
 from forensics.cli.exit_codes import ExitCode
 from forensics.cli.options import TIME, config, json_option, lake_option, lake_path
 from forensics.errors import UsageError
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from forensics.incident.files import Postmortem
     from forensics.report.forms import Form
     from forensics.report.postmortem import Report
-
-_FORMS = ("md", "html", "pdf")
 
 
 @click.group("report")
@@ -42,20 +40,7 @@ def command() -> None:
     help="Folder of the postmortems; else `[tui] postmortems` in the config file, else "
     "LAKE-postmortems.",
 )
-@click.option(
-    "--to",
-    "form",
-    type=click.Choice(_FORMS),
-    help="Form of the report; else by the ending of --output, else md.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Where to; else standard output.",
-)
+@report_forms.form_options(report_forms.READ)
 @click.option("--no-recheck", is_flag=True, help="As pinned: ask nothing again, need no lake.")
 @lake_option
 @json_option
@@ -117,8 +102,10 @@ def postmortem(
     if as_json:
         output.value(found.to_dict())
     else:
+        from forensics.report.words import capital
+
         report_forms.write(found, chosen, target)
-        diagnostics.note(f"{found.verdict[:1].upper()}{found.verdict[1:]}.")
+        diagnostics.note(f"{capital(found.verdict)}.")
     ctx.exit(ExitCode.ANSWERED if found.holds else ExitCode.INCOMPLETE)
 
 
@@ -180,9 +167,9 @@ def _form(target: Path | None) -> Form:
 
 
 for _each in (
-    report_forms.subject,
-    report_forms.decision,
-    report_forms.adverse_action,
-    report_forms.audit,
+    report_documents.subject,
+    report_documents.decision,
+    report_documents.adverse_action,
+    report_documents.audit,
 ):
     command.add_command(_each)

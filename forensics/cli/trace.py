@@ -9,7 +9,7 @@ import click
 
 from forensics.cli import diagnostics, output
 from forensics.cli.exit_codes import ExitCode
-from forensics.cli.options import json_option, lake_option, lake_path
+from forensics.cli.options import counterfactuals_option, json_option, lake_option, lake_path
 
 if TYPE_CHECKING:
     from forensics.reconstruct.reconstruction import Reconstruction
@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 @click.argument("request_id")
 @click.option("--no-replay", is_flag=True, help="Only what was recorded: run no artifact.")
 @click.option("--features", is_flag=True, help="Every feature with its age and source.")
-@click.option(
-    "--counterfactuals",
-    type=click.IntRange(0, 20),
-    default=1,
-    show_default=True,
-    help="How many changes that flip the outcome to show.",
-)
+@counterfactuals_option
 @click.option(
     "--exact-runtime",
     is_flag=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from forensics.cli import diagnostics
-from forensics.cli.options import TIME, config, lake_option, lake_path
+from forensics.cli.options import config, lake_option, lake_path, point_option, times_options
 from forensics.errors import DependencyError, UsageError
 
 #: The packages that it needs, with the extra that brings each.
@@ -18,9 +18,8 @@ _PACKAGES = {"textual": "tui", "rich": "tui", "textual_serve": "web", "aiohttp":
 
 @click.command("tui")
 @click.argument("request_id", required=False)
-@click.option("--decision-point", "--point", metavar="NAME", help="Only this decision point.")
-@click.option("--since", type=TIME, help="From this time on: ISO 8601 in UTC, or `2h ago`.")
-@click.option("--until", type=TIME, help="Before this time.")
+@point_option
+@times_options
 @click.option("--where", metavar="SQL", help="Begin with this condition, as `find --where` takes.")
 @click.option(
     "--light", is_flag=True, help="Dark text on a light ground; else `theme` in the config file."
@@ -106,6 +105,6 @@ def command(
 
 
 def _micros(time: datetime | None) -> int | None:
-    from forensics.lake.read import to_micros
+    from forensics.records.times import to_micros
 
     return to_micros(time) if time is not None else None

@@ -95,8 +95,8 @@ def command(
     if identifier is not None:
         ctx.exit(_one(root, identifier, keys, checkpoints, proof, bundle_to, as_json))
     from forensics.ingest.reread import differences
-    from forensics.lake.read import to_micros
     from forensics.lake.verify.whole import Options, verify
+    from forensics.records.times import to_micros
 
     options = Options(
         first=to_micros(since) if since else None,
@@ -131,6 +131,7 @@ def _one(
     bundle_to: Path | None,
     as_json: bool,
 ) -> ExitCode:
+    from forensics.ingest.reread import differences
     from forensics.lake import read
     from forensics.lake.snapshot import take
     from forensics.lake.verify import one
@@ -145,7 +146,7 @@ def _one(
             "forensics verify tells whether a sealed record is missing.",
         )
     trusted, remembered = _trusted(keys), _remembered(root, checkpoints)
-    proven = [one.prove(root, kept, trusted, remembered) for kept in found]
+    proven = [one.prove(root, kept, trusted, remembered, differences) for kept in found]
     if bundle_to is not None:
         return _write_bundle(snapshot, identifier, bundle_to, as_json)
     if proof is not None:

@@ -9,15 +9,23 @@ import click
 
 from forensics.cli import diagnostics, output
 from forensics.cli.exit_codes import ExitCode
-from forensics.cli.options import json_option, lake_option, lake_path, window_options
-from forensics.cli.replay import refuse_unused
+from forensics.cli.one_or_window import refuse_unused, require_one
+from forensics.cli.options import (
+    json_option,
+    lake_option,
+    lake_path,
+    window_options,
+    workers_option,
+)
 from forensics.errors import UsageError
+from forensics.records.plural import count_of
 
 if TYPE_CHECKING:
     from forensics.api import Lake
 
 #: Options that concern a window alone, as click knows them.
 _OF_MANY = ("since", "until", "where", "limit", "by", "workers", "export")
+_EXAMPLE = "forensics whatif REQUEST_ID --set NAME=VALUE, or with --decision-point NAME --since T"
 
 
 @click.command("whatif")
@@ -70,7 +78,7 @@ _OF_MANY = ("since", "until", "where", "limit", "by", "workers", "export")
     metavar="FIELD",
     help="Group by this field or feature; numbers are cut at quantiles. Repeatable.",
 )
-@click.option("--workers", type=click.IntRange(1, 64), help="Threads; by default one per core.")
+@workers_option
 @click.option(
     "--export",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -106,17 +114,13 @@ def command(
     """
     from forensics.api import open_lake
 
-    if (request_id is None) == (decision_point is None):
-        raise UsageError(
-            "Name one decision, or a decision point.", "",
-            "forensics whatif REQUEST_ID --set NAME=VALUE, or with --decision-point NAME --since T",
-        )  # fmt: skip
+    require_one(request_id, decision_point, _EXAMPLE)
     change = {name: options.pop(name) for name in ("model", "config", "rules", "settings")}
     with open_lake(lake_path(lake)) as opened:
         if find:
             status = _find(opened, request_id, as_json, any(change.values()), target, time_s)
         elif request_id is not None:
-            refuse_unused(ctx, _OF_MANY, True)
+            refuse_unused(ctx, _OF_MANY, is_one=True)
             status = _one(opened, request_id, as_json, change)
         else:
             assert decision_point is not None
@@ -178,13 +182,11 @@ def _many(
     from forensics.report.blast import screen
 
     with diagnostics.Progress(f"whatif {decision_point}") as progress:
-
-        def tell(done: int, total: int) -> None:
-            progress.update(done, f"{done / total:.0%} of {total:,} decisions")
-
-        found = lake.whatif(decision_point=decision_point, export=export, progress=tell, **options)
+        found = lake.whatif(
+            decision_point=decision_point, export=export, progress=progress.share, **options
+        )
     if export is not None:
-        diagnostics.note(f"{found.changed:,} decisions in {export}")
+        diagnostics.note(f"{count_of(found.changed, 'decision')} in {export}")
     if as_json:
         output.value(found.to_dict())
     else:

@@ -9,6 +9,7 @@ change within the constraints gives another outcome.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from forensics.errors import DependencyError, ReplayError, UsageError
@@ -25,11 +26,22 @@ from forensics.replay.session import ReplaySession
 
 #: How much work a search may do where nobody says, as the seconds that it takes: see
 #: :func:`~forensics.explain.search.effort.units_of`. Enough for a proof in most cases.
-TIME_S = 0.1
+TIME_S = 0.07
 #: Likewise where features follow levers or constraints link levers: a proof takes little of that,
 #: or so much more that nobody would wait for it.
 TIME_LINKED_S = 0.05
 _CUT_SHORT = "before the clock ended the search, which another run need not repeat"
+
+
+def prepare_search() -> None:
+    """Import the search, with numpy, beside what comes before it: that mostly waits for others."""
+    import threading
+
+    def load() -> None:
+        with suppress(ImportError):  # the search itself says what is missing
+            import forensics.explain.search.engine  # noqa: F401
+
+    threading.Thread(target=load).start()  # no daemon: Python must not end within numpy's C++
 
 
 def counterfactuals(

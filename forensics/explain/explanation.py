@@ -46,8 +46,9 @@ class Options:
     reference: Reference | None = None
     adverse: tuple[str, ...] = ()
     counterfactuals: int = 1
-    #: How long the search for them may take, and the outcomes that count; any other where empty.
-    time_s: float = 2.0
+    #: How much the search for them may do, see :func:`~forensics.explain.counterfactual.
+    #: counterfactuals`, and the outcomes that count; any other where empty.
+    time_s: float | None = None
     target: tuple[str, ...] = ()
     medians: Mapping[str, float] = field(default_factory=dict)
 
@@ -151,6 +152,10 @@ def explain(session: ReplaySession, asked_for: str, options: Options) -> Explana
         NotFoundError: when a background that was asked for is not there.
         DependencyError: when shap is needed and not installed.
     """
+    from forensics.explain.counterfactual import prepare_search, search_changes
+
+    if options.counterfactuals:
+        prepare_search()  # while the model is loaded
     replay = replay_session(session)
     background = _background(session, options)
     shown, reason = _attribution(session, background, options)
@@ -160,8 +165,6 @@ def explain(session: ReplaySession, asked_for: str, options: Options) -> Explana
             reasons = principal_reasons(session, replay, shown, background, options)
         except ReplayError as error:
             no_reasons = str(error)
-    from forensics.explain.counterfactual import search_changes
-
     search, no_search = search_changes(
         session, options.counterfactuals, time_s=options.time_s, target=options.target
     )

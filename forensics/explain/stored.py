@@ -130,9 +130,7 @@ def attributions(
         IntegrityError: when a data file is not what was written.
         ReplayError: when a model's process fails on the way.
     """
-    if point not in snapshot.points():
-        known = ", ".join(snapshot.points()) or "none yet"
-        raise UsageError(f"No decision point {point!r} in this lake.", f"It has: {known}.")
+    snapshot.points(point)  # refuses one that is not there
     files = snapshot.files(f"decisions/{point}", since_us, until_us)
     first = min((file.first_us for file in files), default=0) if since_us is None else since_us
     end = max((file.last_us for file in files), default=0) + 1 if until_us is None else until_us

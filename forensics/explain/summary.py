@@ -21,8 +21,8 @@ from forensics.explain.reference import Reference
 from forensics.explain.stored import ModelWindow, Window
 from forensics.explain.window import Scoring
 from forensics.lake.derived import Piece
-from forensics.lake.read import from_micros
 from forensics.lake.snapshot import Snapshot
+from forensics.records.times import from_micros
 from forensics.replay.evidence import Artifacts
 
 #: Of so many decisions at most the medians are taken.

@@ -14,8 +14,8 @@ from typing import Any
 
 from forensics.errors import IntegrityError
 from forensics.lake import read, sql
-from forensics.lake.read import to_micros
 from forensics.lake.snapshot import Location, Snapshot
+from forensics.records.times import to_micros
 
 TABLE = "declarations"
 #: Environments whose outcomes may be acted on where nothing is declared.

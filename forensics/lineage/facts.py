@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from forensics.lake.lineage import LineageTables, Pair, RunFacts
-from forensics.lake.read import from_micros
 from forensics.lineage.graph import main_names
 from forensics.lineage.nodes import Edge, Id
+from forensics.records.times import from_micros
 
 Facts = dict[str, Any]
 

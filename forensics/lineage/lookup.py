@@ -9,7 +9,6 @@ from functools import cached_property
 from forensics.errors import NotFoundError, UsageError
 from forensics.lake import sql
 from forensics.lake.lineage import TABLE, LineageTables, Pair, Scope
-from forensics.lake.read import to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.lineage import declared as declared_
 from forensics.lineage import nodes
@@ -19,6 +18,7 @@ from forensics.lineage.names import Names
 from forensics.lineage.nodes import DIRECTIONS, Direction, Edge, Id, Lineage, Node
 from forensics.lineage.run_graph import RunGraph
 from forensics.lineage.walk import Neighbours, Reached, walk
+from forensics.records.times import to_micros
 
 
 def lineage(
@@ -38,8 +38,9 @@ def lineage(
     Args:
         snapshot: the lake.
         asked: ``dataset:NAMESPACE/NAME``, ``column:NAMESPACE/NAME#COLUMN``, ``job:NAMESPACE/NAME``,
-            ``run:ID``, ``version:NAMESPACE/NAME@VERSION``, ``feature:POINT.NAME``, or a name alone
-            where it is that of one thing.
+            ``run:ID`` (the beginning of an id will do where it is that of one run),
+            ``version:NAMESPACE/NAME@VERSION``, ``feature:POINT.NAME``, or a name alone where it is
+            that of one thing.
         direction: ``upstream``, ``downstream``, ``both``, or ``connected``: whatever is connected
             by steps in either direction.
         depth: how many jobs may lie between; no limit where None.
@@ -143,7 +144,11 @@ class _Question:
         return [f"No job that reads or writes {nodes.dataset(once[0][1:]).text} is known."]
 
     def of_runs(self, roots: list[Id]) -> Lineage:
-        """Lineage of a run or of a dataset's version; a run without data stands for its parts."""
+        """Lineage of a run or of a dataset's version; a run without data stands for its parts.
+
+        Raises:
+            NotFoundError: when no run wrote or read that version.
+        """
         graph = RunGraph(self.tables, main_names(self.tables.symlinks))
         if roots[0].kind == "version":
             found = [graph.version(root.pair, root.part) for root in roots]

@@ -16,6 +16,8 @@ from forensics.lineage.graph import Graph
 from forensics.lineage.nodes import KINDS, Id, Kind
 
 _NEAREST = 3
+#: A text this long that says no kind may be the beginning of a run's id, as answers shorten them.
+_PREFIX = 8
 _LISTED = 8
 
 
@@ -85,6 +87,9 @@ class Names:
         if kind in ("run", None):
             runs = [(*facts.job, name) for facts in self._tables.runs_named(name)]
             yield from map(nodes.run, runs or self._tables.wholes_named(name))
+            if self._deep and not runs and (kind == "run" or len(name) >= _PREFIX):
+                for facts in self._tables.runs_beginning(name):
+                    yield nodes.run((*facts.job, str(facts.run_id)))
 
     def _columns(self, name: str) -> Iterator[Id]:
         for dataset, column in _splits(name, "#"):

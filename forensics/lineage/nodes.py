@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from forensics.lake.lineage import Pair, RunKey
-from forensics.lake.read import from_micros
+from forensics.records.times import from_micros
 
 Kind = Literal["dataset", "version", "column", "job", "run", "feature"]
 KINDS: tuple[Kind, ...] = ("dataset", "version", "column", "job", "run", "feature")

@@ -17,7 +17,8 @@ from forensics.lineage.declared import Declaration, DeclaredFeature, History
 
 if TYPE_CHECKING:
     from forensics.lake.snapshot import Snapshot
-    from forensics.lineage.runs import Run, Test
+    from forensics.lineage.run import Run
+    from forensics.lineage.runs import Test
     from forensics.records.decision import Decision
 
 
@@ -197,8 +198,9 @@ def _with_tests(
 
     spans: dict[_Place, runs.Span] = {}
     for place, origin in found.items():
-        if origin.run is not None and origin.dataset is not None:
-            ended = origin.run.ended_at or origin.run.started_at
+        if origin.dataset is not None:
+            run = origin.run
+            ended = (run.ended_at or run.started_at) if run is not None else None
             spans[place] = runs.Span(origin.dataset, ended, time)
     asked = {span: runs.Asked(span.dataset, span.after, 2) for span in spans.values() if span.after}
     earlier = dict(zip(asked, runs.writers_of(snapshot, list(asked.values())), strict=True))

@@ -6,18 +6,18 @@ for a day is counted by ten minutes, so that a busy point is not read for longer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.lake import sql
-from forensics.lake.read import to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.records.decision import Decision
+from forensics.records.times import to_micros
 
 if TYPE_CHECKING:
-    from forensics.lineage.runs import Run
+    from forensics.lineage.run import Run
     from forensics.reconstruct.changes import Change
     from forensics.reconstruct.detectors.base import Stretch
 
@@ -180,6 +180,8 @@ class Around:
         """Ids of decisions on the same subject and inputs within seconds, nearest first."""
         subject = self._decision.subject.get("id")
         mine = self._decision.decision_id
+        if all(value is None for value in self._decision.features.values()):
+            return []  # nobody knows what was asked
         if not any(row.same_subject and row.decision_id != mine for row in self._near):
             return []
         columns = "decision_id, subject, features, occurred_at, environment"
@@ -240,6 +242,23 @@ class Around:
             limit=None,
         )
         return next((c for c in before if c.component == component), None)
+
+    def rewritten_us(self, dataset: str, after_us: int) -> int:
+        """When another run completed that wrote a dataset, first after a time."""
+        from forensics.lineage.feeding import rewritten_us
+
+        return rewritten_us(self._snapshot, dataset, after_us)
+
+    def has_pipeline_changes(self, features: Collection[str]) -> bool:
+        """Whether changes of pipelines that feed some features were recorded by then."""
+        from forensics.reconstruct.changes.explicit import recorded
+
+        return any(
+            change.kind == "pipeline"
+            and to_micros(change.occurred_at) <= self._at
+            and not {*features}.isdisjoint(change.features)
+            for change in recorded(self._snapshot, decision_point=self._decision.decision_point)
+        )
 
     def _between(self, first_us: int, end_us: int, columns: str) -> str:
         return between(

@@ -7,12 +7,13 @@ what had been seen last. Bitemporal: with ``known_by`` it is answered from what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from forensics.errors import ForensicsError
+from forensics.lake import policies
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.snapshot import Snapshot
 from forensics.reconstruct.changes import explicit
@@ -38,13 +39,14 @@ class Evidence:
 
     def __init__(self, snapshot: Snapshot, known_by: datetime | None = None) -> None:
         self.snapshot, self.known_by = snapshot, known_by
-        self._accounts: dict[str | None, Account] = {}
+        self._accounts: dict[tuple[str | None, Hashable], Account] = {}
 
     def account(self, point: str | None) -> Account:
         """The changes of a decision point; those that concern no point that decided where None."""
-        if point not in self._accounts:
-            self._accounts[point] = account(self.snapshot, point, known_by=self.known_by)
-        return self._accounts[point]
+        key = point, policies.eyes(self.snapshot.root)  # what one may see another may not
+        if key not in self._accounts:
+            self._accounts[key] = account(self.snapshot, point, known_by=self.known_by)
+        return self._accounts[key]
 
 
 def as_of(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from forensics.lake.summaries import Usual
+from forensics.lake.usual import Usual
 from forensics.lineage.declared import Declaration
 from forensics.lineage.provenance import Origin
 from forensics.reconstruct.changes import Change
@@ -14,6 +14,7 @@ from forensics.records.decision import Decision
 
 if TYPE_CHECKING:
     from forensics.reconstruct.around import Around
+    from forensics.reconstruct.changes.runs import JobRun
     from forensics.records.replay import Replay
 
 #: What-if: (outcome, score) with some features or config values replaced, replayed.
@@ -32,6 +33,8 @@ class Case:
     config_values: Callable[[str], Mapping[str, Any] | None]
     #: None where the decision cannot be replayed or replay was not asked for.
     what_if: WhatIf | None
+    #: What overrides before that one made of the outcome.
+    overridden_to: frozenset[str] = frozenset()
     #: Artifacts of the decision whose bytes are not those that were stored.
     altered: frozenset[str] = frozenset()
     #: Other records that claim the same decision id.
@@ -40,6 +43,8 @@ class Case:
     declaration: Declaration | None = None
     #: Where its features came from, by name.
     origins: Mapping[str, Origin] = field(default_factory=dict)
+    #: The runs of the week before of the jobs that fed them.
+    runs: Sequence[JobRun] = ()
     #: None where the decision was not replayed.
     replay: Replay | None = None
     #: The decisions around it; None where they are not to be looked at.

@@ -13,16 +13,19 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from forensics.errors import NotFoundError, UsageError
+from forensics.lake import sql
 from forensics.lake.protect import hidden_features
-from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
+from forensics.reconstruct import changes as changes_
+from forensics.reconstruct import fed
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.detectors import DETECTORS
 from forensics.reconstruct.detectors.base import Detector
 from forensics.reconstruct.findings import RANK
 from forensics.reconstruct.judging import Code, Count, counts
 from forensics.reconstruct.reconstruction import Severity
-from forensics.reconstruct.stretches import ROWS_MAX, spans, stretches
+from forensics.reconstruct.stretches import ROWS_MAX, Span, spans, stretches
+from forensics.records.times import from_micros, to_micros
 
 if TYPE_CHECKING:
     from forensics.replay.bulk.answer import BulkReplay
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 #: What came within this time before something was seen first may be why; so many are named.
 _SHORTLY = timedelta(hours=2)
 _CHANGES_MAX = 2
+#: Runs so long before a window tell what the first ones in it were before.
+_RUNS = timedelta(days=7)
 #: Told how many decisions are behind us, and of about how many.
 Progress = Callable[[int, int], None]
 
@@ -124,6 +129,7 @@ def check(
     replay: bool = False,
     progress: Progress | None = None,
     rows_max: int = ROWS_MAX,
+    connection: sql.Connection | None = None,
 ) -> Check:
     """Check the decisions of a window with all detectors.
 
@@ -137,6 +143,8 @@ def check(
         replay: run the decisions again too.
         progress: told how far it is.
         rows_max: how many decisions to take at a time, about.
+        connection: to be asked for nothing else meanwhile, so that it can be interrupted; one of
+            its own where None.
 
     Raises:
         NotFoundError: when the window holds no decision.
@@ -144,7 +152,7 @@ def check(
         IntegrityError: when a data file or an index cannot be read, or a declaration is altered.
     """
     detectors = _chosen(kinds)
-    points = _points(snapshot, decision_point)
+    points = snapshot.points(decision_point)
     ends = (None if time is None else to_micros(time) for time in (since, until))
     window = spans(snapshot, points, *ends)
     total = sum(_rows(snapshot, span.point, span.first_us, span.end_us) for span in window)
@@ -152,8 +160,10 @@ def check(
     found: dict[Code, Count] = {}
     changes: dict[str, Change] = {}
     for span in window:
-        for stretch in stretches(snapshot, span, rows_max):
+        jobs: set[str] = set()
+        for stretch in stretches(snapshot, span, rows_max, connection):
             changes |= {change.change_id: change for change in stretch.changes}
+            jobs |= fed.jobs(stretch)
             count, said = counts(stretch, detectors, examples)
             decisions += count
             for code, more in said.items():
@@ -163,6 +173,7 @@ def check(
                     found[code] = more
             if progress is not None:
                 progress(decisions, max(total, decisions))
+        changes |= {change.change_id: change for change in _ran(snapshot, span, jobs)}
     if not decisions:
         raise NotFoundError(
             "No decision in this window.",
@@ -210,18 +221,6 @@ def _chosen(kinds: Collection[str]) -> tuple[Detector, ...]:
     return tuple(one for one in DETECTORS if not kinds or one.kind in kinds)
 
 
-def _points(snapshot: Snapshot, decision_point: str | None) -> list[str]:
-    points = snapshot.points()
-    if decision_point is None:
-        return points
-    if decision_point not in points:
-        raise UsageError(
-            f"No decision point {decision_point!r} in this lake.",
-            f"It has: {', '.join(points) or 'none yet'}.",
-        )
-    return [decision_point]
-
-
 def _rows(snapshot: Snapshot, point: str, first_us: int, end_us: int) -> int:
     return sum(file.rows for file in snapshot.files(f"decisions/{point}", first_us, end_us - 1))
 
@@ -256,6 +255,21 @@ def _noticed(
     return sorted(
         noticed, key=lambda one: (RANK[one.severity], by_kind[one.kind][0], -one.count, one.about)
     )
+
+
+def _ran(snapshot: Snapshot, span: Span, jobs: Collection[str]) -> list[Change]:
+    """The changes of a window of which runs of the pipelines that fed it tell too."""
+    if not jobs:
+        return []
+    found, _ = changes_.with_runs(
+        snapshot,
+        from_micros(span.end_us),
+        decision_point=span.point,
+        jobs=jobs,
+        runs_from=from_micros(span.first_us) - _RUNS,
+        limit=None,
+    )
+    return found
 
 
 def _before(first: datetime, changes: Collection[Change]) -> tuple[Change, ...]:

@@ -12,14 +12,14 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from forensics.errors import UsageError
-from forensics.lake.read import from_micros
+from forensics.records.times import from_micros
 
 DAY = timedelta(days=1)
 #: Labels that may name the decision point, the first that there is.
@@ -76,7 +76,37 @@ def read_counts(path: Path, metric: str | None = None) -> list[Counted]:
     if start == "#" or _is_exposition(text):
         return list(_from_exposition(text, source, metric))
     rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    return [_row(row, source, at) for at, row in enumerate(rows, 2)]
+    _check_head(rows.fieldnames or (), source)
+    found = [_row(row, source, at) for at, row in enumerate(rows, 2)]
+    if not found:
+        raise UsageError(f"{source} has no counts.", "Nothing follows its first line.", _FORM)
+    return found
+
+
+_FORM = (
+    "A count file is a CSV that begins with the line `decision_point,day,count`, or with since and "
+    "until instead of day; JSON lines of the same; or a Prometheus text file with times."
+)
+
+
+def _check_head(names: Sequence[str], source: str) -> None:
+    """See that a CSV's first line names its columns: without it a count would be taken for it.
+
+    Raises:
+        UsageError: when it does not.
+    """
+    there = set(names)
+    spans = "day" in there or {"since", "until"} <= there
+    if there & {"count", "decisions"} and spans:
+        return
+    head = ",".join(map(str, names))
+    raise UsageError(
+        f"{source} does not say what it counts.",
+        f"Its first line names no count, or neither day nor since and until: {head!r:.80}"
+        if head
+        else "It is empty.",
+        _FORM,
+    )
 
 
 def _json_rows(text: str, source: str) -> Iterator[Mapping[str, Any]]:

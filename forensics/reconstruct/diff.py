@@ -16,7 +16,8 @@ class Difference:
     """One fact that is not the same in both.
 
     A value that is None may have been recorded so; ``a_evidence`` and ``b_evidence`` tell that from
-    one that was not recorded.
+    one that was not recorded, and from one that may not be seen: then it is not said whether the
+    two are the same, and ``rule`` says by what.
     """
 
     section: str
@@ -27,6 +28,7 @@ class Difference:
     b_evidence: Evidence
     #: How much of the feature's usual spread lies between them, for numeric features.
     distance: float | None = None
+    rule: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """This as a plain mapping."""
@@ -38,6 +40,7 @@ class Difference:
             "a_evidence": self.a_evidence,
             "b_evidence": self.b_evidence,
             "distance": self.distance,
+            "rule": self.rule,
         }
 
 
@@ -77,11 +80,22 @@ def diff(a: Decision, b: Decision, spreads: Mapping[str, float] | None = None) -
     same: dict[str, int] = {}
     for section, left, right in sections(a, b):
         same[section] = 0
-        for name in dict.fromkeys((*left, *right)):
+        hidden = (name for one in (a, b) for of, name in _masked(one) if of == section)
+        for name in dict.fromkeys((*left, *right, *hidden)):
             x, y = left.get(name), right.get(name)
-            known: list[Evidence] = [
-                "recorded" if name in side else "missing" for side in (left, right)
+            rules = [
+                None if name in side else _rule(decision, section, name)
+                for side, decision in ((left, a), (right, b))
             ]
+            known: list[Evidence] = [
+                "recorded" if name in side else "redacted" if rule else "missing"
+                for side, rule in zip((left, right), rules, strict=True)
+            ]
+            if any(rules):
+                rule = rules[0] or rules[1]
+                said = "all" if name == "*" else name
+                differences.append(Difference(section, said, x, y, known[0], known[1], rule=rule))
+                continue
             if _equal(x, y) and known[0] == known[1]:
                 same[section] += 1
                 continue
@@ -92,6 +106,39 @@ def diff(a: Decision, b: Decision, spreads: Mapping[str, float] | None = None) -
     order = [section for section, _, _ in sections(a, b)]
     differences.sort(key=lambda d: (order.index(d.section), -(d.distance or 0.0)))
     return Diff(a, b, tuple(differences), same)
+
+
+#: Where fields are compared that are not sections of their own: section, and their name there.
+_COMPARED = {
+    "consumer": ("outcome", "consumer."),
+    "steps": ("path", "steps."),
+    "feature_sources": ("sources", "feature_sources."),
+}
+
+
+def _masked(decision: Decision) -> dict[tuple[str, str], str]:
+    """What of a decision is compared and may not be seen, by section and name, with the rule."""
+    found: dict[tuple[str, str], str] = {}
+    redacted: Mapping[str, str] = decision.sealed.get("redacted") or {}
+    for path, rule in redacted.items():
+        first, dot, rest = path.rpartition(":")[2].partition(".")
+        if first in ("features", "execution", "cache"):
+            found[first, rest or "*"] = rule
+        elif first in ("score", "threshold", "region", "replica") and not dot:
+            found["outcome", first] = rule
+        elif first in _COMPARED:
+            section, prefix = _COMPARED[first]
+            found[section, f"{prefix}{rest or '*'}"] = rule
+        elif path == "*":  # erased
+            found["features", "*"] = rule
+    return found
+
+
+def _rule(decision: Decision, section: str, name: str) -> str | None:
+    """By what rule a fact that is compared was taken out; None where it was not."""
+    masked = _masked(decision)
+    whole = masked.get((section, "*")) if section in ("features", "execution", "cache") else None
+    return masked.get((section, name)) or whole
 
 
 def sections(

@@ -10,18 +10,17 @@ from forensics.errors import NotFoundError
 from forensics.explain.explanation import Explanation, Options, explain
 from forensics.explain.reference import Reference, read_reference
 from forensics.explain.templates import Templates, read_templates
-from forensics.lake import summaries
 from forensics.lake.artifacts import PREFIX, ArtifactStore, digest_of
-from forensics.lake.read import to_micros
 from forensics.lake.snapshot import Snapshot
-from forensics.reconstruct.trace import USUAL_DAYS, decisions, not_found
+from forensics.lake.usual import usual as usual_of
+from forensics.reconstruct.named import named
+from forensics.reconstruct.trace import USUAL_DAYS
 from forensics.records.decision import Decision
+from forensics.records.times import DAY_US, to_micros
 from forensics.replay.session import ReplaySession
 
 if TYPE_CHECKING:
     from forensics.replay.client import Workers
-
-_DAY_US = 86_400_000_000
 
 
 def explained(
@@ -40,12 +39,7 @@ def explained(
         UsageError: when background, reference or templates do not fit.
         DependencyError: when shap is needed and not installed.
     """
-    located = snapshot.locate(identifier)
-    found = decisions(snapshot, located, identifier)
-    if not found:
-        # The index may know an id whose row is gone from its file.
-        snapshot.check_files({f"{place.table}/{place.file}" for place in located})
-        raise not_found(snapshot, identifier)
+    found = named(snapshot, snapshot.locate(identifier), identifier)
     artifacts = ArtifactStore(snapshot.root)
     answers = []
     for kept, decision in found:
@@ -99,6 +93,6 @@ def _file(path: Path) -> bytes:
 
 def _usual(snapshot: Snapshot, decision: Decision) -> dict[str, float]:
     """What was usual in the days before, for templates that tell high from low values."""
-    day = to_micros(decision.occurred_at) // _DAY_US
-    usual = summaries.usual(snapshot, decision.decision_point, day - USUAL_DAYS, day - 1)
+    day = to_micros(decision.occurred_at) // DAY_US
+    usual = usual_of(snapshot, decision.decision_point, day - USUAL_DAYS, day - 1)
     return {name: each.median for name, each in usual.items()}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from forensics.lake.around import Around, around
-from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.lake.summaries import Tenure
 from forensics.reconstruct.changes.change import Change
@@ -16,6 +15,7 @@ from forensics.reconstruct.changes.query import Account
 from forensics.reconstruct.changes.uses import KINDS, Component, by_chance
 from forensics.reconstruct.state import Ended, Live, Status
 from forensics.records.jsontext import loads
+from forensics.records.times import from_micros, to_micros
 
 _SECOND_US = 1_000_000
 _HOUR_US = 3_600 * _SECOND_US

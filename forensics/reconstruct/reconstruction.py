@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from forensics.lake.summaries import Usual
+from forensics.lake.usual import Usual
 from forensics.lineage.provenance import Origin
 from forensics.reconstruct.changes import Change
 from forensics.records.decision import Decision

@@ -11,16 +11,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from forensics.lake import sql, summed
-from forensics.lake.snapshot import Snapshot, index_advice
-from forensics.lake.summaries import Usual
+from forensics.lake import sql
+from forensics.lake.snapshot import Snapshot
+from forensics.lake.usual import FAR, SMALL, Usual
 
 #: What unit mistakes do: per cent for a ratio, cents for units, milliseconds for seconds, a sign.
 FACTORS = (100.0, 1000.0, 1e6, 0.01, 0.001, 1e-6, -1.0)
 #: A value this many spreads beyond the usual range is not merely a large one.
 BEYOND = 5.0
-#: A value this many times beyond everything seen is far, where so many days were seen.
-FAR, FAR_DAYS = 5.0, 3
+#: A value beyond everything seen is far, where so many days were seen.
+FAR_DAYS = 3
 #: How many runs before a run tell what it usually writes.
 RUNS_BEFORE = 20
 #: How many days before a decision tell what is usual.
@@ -66,7 +66,7 @@ def scale_of(usual: Usual) -> Scale | None:
     return Scale(
         below=low - BEYOND * spread,
         above=high + BEYOND * spread,
-        small=min(abs(low), abs(high)) / 50 if one_sign else 0.0,
+        small=min(abs(low), abs(high)) * SMALL if one_sign else 0.0,
         q01=low,
         q99=high,
         low=usual.low,
@@ -179,28 +179,6 @@ def _departs(measures: Told, usual: Usual) -> tuple[float, float, int] | None:
 
 #: The powers of ten that whole runs can be off by.
 _LOGS = {factor: math.log10(factor) for factor in FACTORS if factor > 0}
-
-
-def usual_by_day(
-    snapshot: Snapshot, point: str, first_day: int, last_day: int
-) -> dict[int, dict[str, Usual]]:
-    """What was usual before each of some days; see :func:`forensics.lake.summaries.usual`."""
-    folder, advice = snapshot.root / "index", index_advice(snapshot.root)
-    paths = summed.paths(folder, snapshot.known.profiles, advice)
-    if not paths:
-        return {}
-    merged = sql.query("profile_merge", files=sql.literal(paths))
-    with sql.reading("The summary of usual values", index_advice(snapshot.root)):
-        rows = snapshot.connection.execute(
-            "SELECT d.day, feature, count(*), sum(rows), min(low), median(q01), median(q50), "
-            f"median(q99), max(high) FROM range({first_day}, {last_day + 1}) AS d(day) "
-            f"JOIN ({merged}) AS p ON p.day BETWEEN d.day - {USUAL_DAYS} AND d.day - 1 "
-            f"WHERE point = {sql.literal(point)} GROUP BY d.day, feature"
-        ).fetchall()
-    found: dict[int, dict[str, Usual]] = {}
-    for day, feature, *values in rows:
-        found.setdefault(day, {})[feature] = Usual(*values)
-    return found
 
 
 class RunMeasures(NamedTuple):

@@ -11,16 +11,19 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from forensics.errors import ForensicsError, UsageError
-from forensics.lake import sql, summaries
+from forensics.lake import policies, sql, summaries
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.catalog import DataFile
-from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
+from forensics.lake.subject_keys import is_marked
+from forensics.lake.usual import usual_by_day
 from forensics.lineage.declared import Declaration, declarations
+from forensics.lineage.feeding import Feeding
 from forensics.reconstruct import changes as changes_
 from forensics.reconstruct.around import DAY_US, between
 from forensics.reconstruct.detectors.base import SHAPE, Shape, Stretch
-from forensics.reconstruct.scales import USUAL_DAYS, RunMeasures, jumps, run_measures, usual_by_day
+from forensics.reconstruct.scales import USUAL_DAYS, RunMeasures, jumps, run_measures
+from forensics.records.times import from_micros, to_micros
 
 #: About as many decisions are in a stretch at most.
 ROWS_MAX = 500_000
@@ -59,14 +62,25 @@ def spans(
     return found
 
 
-def stretches(snapshot: Snapshot, span: Span, rows_max: int = ROWS_MAX) -> Iterator[Stretch]:
+def stretches(
+    snapshot: Snapshot,
+    span: Span,
+    rows_max: int = ROWS_MAX,
+    connection: sql.Connection | None = None,
+) -> Iterator[Stretch]:
     """The stretches of a span, oldest first, on one connection of their own.
+
+    Args:
+        snapshot: the lake.
+        span: which part of it.
+        rows_max: how many decisions a stretch has at most, about.
+        connection: to be asked for nothing else meanwhile; who has it can interrupt it.
 
     Raises:
         IntegrityError: when a declaration, an index or a table is not what was written.
     """
     point = span.point
-    connection = sql.connect([snapshot.root])
+    connection = connection or sql.connect([snapshot.root])
     has_overrides = _overrides(snapshot, connection)
     files = snapshot.files(f"decisions/{point}", span.first_us, span.end_us - 1)
     _twins(snapshot, connection, span, files)
@@ -75,10 +89,11 @@ def stretches(snapshot: Snapshot, span: Span, rows_max: int = ROWS_MAX) -> Itera
         changes_.before(snapshot, from_micros(span.end_us), decision_point=point, limit=None)
     )
     altered = _altered(snapshot, span)
+    feeding = Feeding(snapshot, span.end_us)
     runs = run_measures(snapshot, span.first_us - USUAL_DAYS * DAY_US, span.end_us)
     cuts = [to_micros(one.occurred_at) for one in declared]
     for first, end in _cut(span, cuts, files, rows_max):
-        usual = usual_by_day(snapshot, point, first // DAY_US, (end - 1) // DAY_US)
+        usual = usual_by_day(snapshot, point, first // DAY_US, (end - 1) // DAY_US, USUAL_DAYS)
         declaration = next((one for one in declared if to_micros(one.occurred_at) <= first), None)
         features = _features(snapshot, connection, point, first, end)
         columns = {name: _column(declaration, name) for name in features}
@@ -97,6 +112,7 @@ def stretches(snapshot: Snapshot, span: Span, rows_max: int = ROWS_MAX) -> Itera
             run_jumps=tuple(jumps(runs, usual, columns)),
             altered=altered,
             shapes=_shapes(snapshot, connection, point, first, end),
+            feeding=feeding,
         )
 
 
@@ -190,14 +206,30 @@ def _overrides(snapshot: Snapshot, connection: sql.Connection) -> bool:
             CREATE OR REPLACE TEMP TABLE overrides AS
             SELECT decision_id, last.us AS us, last.expires_us AS expires_us,
                    last.reason AS reason, last.authority AS authority,
-                   last.final_outcome AS final_outcome
+                   last.final_outcome AS final_outcome,
+                   last.original_outcome AS original_outcome, made
             FROM (SELECT decision_id, arg_max({{
                       'us': epoch_us(occurred_at), 'expires_us': epoch_us(expires_at),
-                      'reason': left(reason, 1), 'authority': left(authority, 1),
-                      'final_outcome': final_outcome}}, occurred_at) AS last
+                      'reason': {_there(snapshot, "reason")},
+                      'authority': {_there(snapshot, "authority")},
+                      'final_outcome': final_outcome,
+                      'original_outcome': original_outcome}}, occurred_at) AS last,
+                      list(final_outcome ORDER BY occurred_at DESC)[2:] AS made
                   FROM read_parquet({sql.literal(paths)}, union_by_name = true)
                   GROUP BY decision_id)""")
     return True
+
+
+def _there(snapshot: Snapshot, field: str) -> str:
+    """SQL that is null where an override lacks a field, and not where columns do without it.
+
+    Encrypted and erased bytes begin with a zero, and no others do; what they say is not known here.
+    """
+    root = snapshot.root
+    personal = policies.in_force(root, snapshot).is_personal_in("override", "", field)
+    if not personal and not (field == "reason" and is_marked(root)):
+        return f"left({field}, 1)"
+    return f"coalesce(left({field}, 1), CASE WHEN raw < '\\x01'::BLOB THEN '?' END)"
 
 
 def _twins(

@@ -7,17 +7,17 @@ it loads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from forensics.errors import ForensicsError, IntegrityError, NotFoundError, UsageError
-from forensics.lake import looks, read, sealed, summaries
+from forensics.errors import ForensicsError, IntegrityError, UsageError
+from forensics.lake import read, sealed, seen
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.read import Kept
-from forensics.lake.snapshot import Location, Snapshot, index_advice
-from forensics.lake.summaries import Usual
+from forensics.lake.snapshot import Location, Snapshot
+from forensics.lake.usual import Usual
+from forensics.lake.usual import usual as usual_of
 from forensics.lineage.declared import Declaration, declaration
 from forensics.lineage.provenance import Origin, origins
 from forensics.reconstruct import changes as changes_
@@ -26,7 +26,7 @@ from forensics.reconstruct.case import Case, WhatIf
 from forensics.reconstruct.completeness import completeness
 from forensics.reconstruct.config_values import config_values
 from forensics.reconstruct.findings import findings
-from forensics.reconstruct.nearest import nearest_ids
+from forensics.reconstruct.named import named
 from forensics.reconstruct.reconstruction import (
     Feature,
     Finding,
@@ -37,6 +37,7 @@ from forensics.reconstruct.redacted import erasure, redaction, said
 from forensics.records.decision import Decision
 from forensics.records.replay import Attribution, CounterfactualSearch, Replay
 from forensics.records.score import contradiction
+from forensics.records.times import DAY_US, to_micros
 
 if TYPE_CHECKING:
     from forensics.replay.client import Workers
@@ -70,11 +71,7 @@ def trace(
         NotFoundError: when no decision has that id.
     """
     located = snapshot.locate(identifier)
-    found = decisions(snapshot, located, identifier)
-    if not found:
-        # The index may know an id whose row is gone from its file.
-        snapshot.check_files({f"{place.table}/{place.file}" for place in located})
-        raise not_found(snapshot, identifier)
+    found = named(snapshot, located, identifier)
     asked = _Question(
         snapshot,
         ArtifactStore(snapshot.root),
@@ -106,35 +103,11 @@ class _Question:
     environment: Environment | None
 
 
-def decisions(
-    snapshot: Snapshot, located: list[Location], identifier: str, *, look: bool = True
-) -> list[tuple[Kept, Decision]]:
-    """The decisions among ``located`` that bear ``identifier``, oldest first.
-
-    That somebody looks at them is recorded, unless ``look`` says that nobody will.
-    """
-    wanted = [location for location in located if location.table.startswith("decisions/")]
-    found = []
-    for kept in read.records(snapshot, wanted):
-        decision = read.decision(kept, snapshot.tables[kept.location.table].features)
-        if identifier in (decision.request_id, decision.decision_id, *kept.named):
-            found.append((kept, decision))
-    if look and found:
-        looks.saw(
-            snapshot.root,
-            (decision.decision_id for _, decision in found),
-            unmasked={path for _, one in found for path in one.sealed.get("unmasked") or ()},
-        )
-    return sorted(found, key=lambda item: (item[1].occurred_at, item[1].decision_id))
-
-
 def _reconstruct(asked: _Question, kept: Kept, decision: Decision, twins: int) -> Reconstruction:
     if not asked.replay:
         return _assemble(asked, kept, decision, twins, None)
     from forensics.replay.session import ReplaySession
 
-    if asked.counterfactuals:
-        _prepare_search()
     connection = asked.snapshot.connection
     with ReplaySession(
         decision,
@@ -143,18 +116,11 @@ def _reconstruct(asked: _Question, kept: Kept, decision: Decision, twins: int) -
         workers=asked.workers,
         environment=asked.environment,
     ) as session:
+        if asked.counterfactuals:
+            from forensics.explain.counterfactual import prepare_search
+
+            prepare_search()  # while the model is loaded
         return _assemble(asked, kept, decision, twins, session)
-
-
-def _prepare_search() -> None:
-    """Import the search, with numpy, beside what comes before it: that waits for the lake often."""
-    import threading
-
-    def load() -> None:
-        with suppress(ImportError):  # the search itself says what is missing
-            import forensics.explain.search.engine  # noqa: F401
-
-    threading.Thread(target=load).start()  # no daemon: Python must not end within numpy's C++
 
 
 def _assemble(
@@ -166,46 +132,39 @@ def _assemble(
 ) -> Reconstruction:
     snapshot, artifacts = asked.snapshot, asked.artifacts
     # What needs no model comes first: its process is loading meanwhile.
-    later = _later_records(asked, decision)
-    before = changes_.before(
+    later, made = _later_records(asked, decision)
+    declared, unreadable = _declared(snapshot, decision)
+    came_from = origins(snapshot, decision, declared)
+    before, runs = changes_.with_runs(
         snapshot,
         decision.occurred_at,
         decision_point=decision.decision_point,
         environment=decision.environment,
         digests=[g["digest"] for g in (decision.model, decision.config) if g.get("digest")],
-        jobs={source["job"] for source in decision.feature_sources if source.get("job")},
+        jobs=_jobs(decision, came_from),
         limit=_CHANGES,
     )
     usual = _usual(snapshot, decision)
-    declared, unreadable = _declared(snapshot, decision)
-    came_from = origins(snapshot, decision, declared)
-    verdict: Replay | None = None
-    attribution, reason = _recorded_attribution(decision), "replay was not asked for"
-    search: CounterfactualSearch | None = None
-    no_search: str | None = None
-    what_if: WhatIf | None = None
-    if session is not None:
-        from forensics.replay.replay import replay_session
-
-        verdict = replay_session(session, model_names=_model_names(before))
-        if decision.sealed.get("redacted"):
-            verdict = said(verdict, decision)
-        attribution, reason = _attribution(session)
-        search, no_search = _counterfactuals(session, asked.counterfactuals)
-        what_if = _what_if(session) if not session.missing else None
+    rerun = (
+        _Rerun(attribution=_recorded_attribution(decision))
+        if session is None
+        else _rerun(session, before, asked.counterfactuals)
+    )
     override = later.get("overrides")
     case = Case(
         decision=decision,
         changes=tuple(before),
         usual=usual,
         override=override,
+        overridden_to=made,
         config_values=lambda digest: config_values(artifacts, digest),
-        what_if=what_if,
+        what_if=rerun.what_if,
         altered=frozenset(artifacts.altered),
         twins=twins,
         declaration=declared,
         origins=came_from,
-        replay=verdict,
+        runs=runs,
+        replay=rerun.replay,
         around=Around(
             snapshot,
             decision,
@@ -218,48 +177,87 @@ def _assemble(
         features=tuple(_features(decision, came_from, usual)),
         override=override,
         outcome_label=later.get("outcomes"),
-        replay=verdict,
-        attribution=attribution,
-        attribution_reason=reason if attribution is None else None,
-        counterfactuals=search.found if search is not None else (),
+        replay=rerun.replay,
+        attribution=rerun.attribution,
+        attribution_reason=rerun.no_attribution if rerun.attribution is None else None,
+        counterfactuals=rerun.search.found if rerun.search is not None else (),
         changes=tuple(before),
         findings=(
             (gone,)
             if (gone := erasure(snapshot, decision)) is not None
             else (*unreadable, *_contradictions(decision, came_from), *findings(case))
         ),
-        completeness=completeness(decision, verdict, artifacts),
+        completeness=completeness(decision, rerun.replay, artifacts),
         integrity=_integrity(snapshot.root, kept),
-        search=search,
-        search_reason=no_search,
+        search=rerun.search,
+        search_reason=rerun.no_search,
     )
 
 
-def _later_records(asked: _Question, decision: Decision) -> Mapping[str, dict[str, Any]]:
-    """The newest override and outcome label of a decision, by table."""
+class _Rerun(NamedTuple):
+    """What running a decision again gave; the defaults are those of one that was not run."""
+
+    replay: Replay | None = None
+    attribution: Attribution | None = None
+    #: Why there is no attribution, and no search, where there is none.
+    no_attribution: str = "replay was not asked for"
+    search: CounterfactualSearch | None = None
+    no_search: str | None = None
+    what_if: WhatIf | None = None
+
+
+def _rerun(session: ReplaySession, before: list[changes_.Change], counterfactuals: int) -> _Rerun:
+    from forensics.replay.replay import replay_session
+
+    verdict = replay_session(session, model_names=_model_names(before))
+    if session.decision.sealed.get("redacted"):
+        verdict = said(verdict, session.decision)
+    return _Rerun(
+        verdict,
+        *_attribution(session),
+        *_counterfactuals(session, counterfactuals),
+        _what_if(session) if not session.missing else None,
+    )
+
+
+def _later_records(
+    asked: _Question, decision: Decision
+) -> tuple[Mapping[str, dict[str, Any]], frozenset[str]]:
+    """The newest override and outcome label of a decision, by table; what overrides before made."""
     snapshot, located = asked.snapshot, asked.located
     if not {"overrides", "outcomes"} & snapshot.tables.keys():
-        return {}
+        return {}, frozenset()
     if decision.decision_id != asked.identifier:
         located = snapshot.locate(decision.decision_id)
     newest: dict[str, dict[str, Any]] = {}
+    made: list[tuple[Any, str]] = []
     wanted = [location for location in located if location.table in ("overrides", "outcomes")]
-    for kept in read.records(snapshot, wanted) if wanted else ():
+    found = read.records(snapshot, wanted) if wanted else []
+    mine = [one for one in found if str(one.record["decision_id"]) == decision.decision_id]
+    seen.tell(snapshot.root, mine)
+    for kept in mine:
         table, record = kept.location.table, kept.record
-        if str(record["decision_id"]) != decision.decision_id:
-            continue
+        if table == "overrides":
+            made.append((_when(record), str(record.get("final_outcome"))))
         if table not in newest or _when(record) >= _when(newest[table]):
-            newest[table] = record
-    return newest
+            redacted = kept.sealed.get("redacted")
+            newest[table] = record | ({"redacted": redacted} if redacted else {})
+    return newest, frozenset(outcome for _, outcome in sorted(made)[:-1])
 
 
 def _when(record: Mapping[str, Any]) -> Any:
     return record["arrived_at"] if "arrived_at" in record else record["occurred_at"]
 
 
+def _jobs(decision: Decision, came_from: Mapping[str, Origin]) -> set[str]:
+    """The pipelines that fed a decision, as it names them or as its runs do."""
+    named = {source["job"] for source in decision.feature_sources if source.get("job")}
+    return named | {origin.run.job for origin in came_from.values() if origin.run is not None}
+
+
 def _usual(snapshot: Snapshot, decision: Decision) -> dict[str, Usual]:
-    day = read.to_micros(decision.occurred_at) // 86_400_000_000
-    return summaries.usual(snapshot, decision.decision_point, day - USUAL_DAYS, day - 1)
+    day = to_micros(decision.occurred_at) // DAY_US
+    return usual_of(snapshot, decision.decision_point, day - USUAL_DAYS, day - 1)
 
 
 _UNPROVEN = {
@@ -397,38 +395,3 @@ def _what_if(session: ReplaySession) -> WhatIf:
         return str(decided.outcomes[0]), decided.scores[0]
 
     return ask
-
-
-def not_found(snapshot: Snapshot, identifier: str) -> ForensicsError:
-    """The error for an id that no decision has: where was looked, and what is nearest.
-
-    That it has none is only said after the index, which said so, was found undamaged.
-    """
-    window = snapshot.window_us()
-    where = f"No decision {identifier!r} in lake {snapshot.root}"
-    if window is None:
-        return NotFoundError(
-            f"{where}.", "It holds no decisions yet.", "Take some in: forensics ingest FILE"
-        )
-    first, last = (f"{read.from_micros(us):%Y-%m-%d %H:%M}" for us in window)
-    from forensics.lake.index import check
-
-    nearest = nearest_ids(snapshot, identifier)
-    try:
-        check(snapshot.root, snapshot.known.runs)
-        damaged = identifier in nearest
-    except IntegrityError:
-        damaged = True
-    if damaged:
-        return IntegrityError(
-            f"The look-up index of lake {snapshot.root} is damaged; it knows no {identifier!r}.",
-            "The records themselves are not concerned: the index is derived from them.",
-            index_advice(snapshot.root),
-        )
-    hint = f"Nearest ids: {', '.join(nearest)}." if nearest else "No id is near it."
-    return NotFoundError(
-        f"{where} (decisions from {first} to {last} UTC).",
-        hint,
-        f"Search by time or subject: forensics find --lake {snapshot.root} --since T --subject S",
-        nearest=tuple(nearest),
-    )

@@ -8,8 +8,8 @@ from typing import Any
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.snapshot import Snapshot
 from forensics.reconstruct.completeness import completeness
+from forensics.reconstruct.named import named
 from forensics.reconstruct.reconstruction import Completeness
-from forensics.reconstruct.trace import decisions, not_found
 from forensics.records.decision import Decision
 from forensics.replay.bulk.one import OneWhatIf, what_if_one
 from forensics.replay.bulk.resolve import Asked, change_of
@@ -58,10 +58,7 @@ def what_if(
         NotFoundError: when no decision has that id.
         UsageError: when nothing is to be different, or something that is named is not known.
     """
-    located = snapshot.locate(identifier)
-    found = decisions(snapshot, located, identifier)
-    if not found:
-        raise not_found(snapshot, identifier)
+    found = named(snapshot, snapshot.locate(identifier), identifier)
     artifacts = ArtifactStore(snapshot.root)
     answers = []
     for kept, decision in found:

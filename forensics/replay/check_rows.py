@@ -163,7 +163,15 @@ def _category(cell: str, known: Sequence[str]) -> str:
 
 
 def read_rows(path: Path, description: ModelDescription) -> tuple[Table, Table | None]:
-    """Rows, and what is expected of them where a test of ONNX says so."""
+    """Rows, and what is expected of them where a test of ONNX says so.
+
+    Args:
+        path: a CSV file, or a folder with a test as ONNX models have them.
+        description: of the model that takes them.
+
+    Raises:
+        UsageError: when they cannot be read, or do not fit the model.
+    """
     if not path.is_dir():
         return read_csv(path), None
     inputs, outputs = read_folder(path)

@@ -12,6 +12,7 @@ from datetime import datetime
 from forensics.errors import ReplayError, UsageError
 from forensics.explain.explanation import Explanation
 from forensics.explain.reasons import Reasons
+from forensics.reconstruct.reconstruction import Reconstruction
 from forensics.report.decision_words import explained, moment, plain
 from forensics.report.document import Document, FillIn, Item, Note, Reference, Section, Statement
 
@@ -81,6 +82,21 @@ def document(
         },
         explains=False,
     )  # fmt: skip
+
+
+def refuse_erased(found: Reconstruction) -> None:
+    """See that the decision still says why it was made.
+
+    Raises:
+        ReplayError: when what it said was erased, with the order that it was erased on.
+    """
+    for finding in found.findings:
+        if finding.kind == "erased":
+            raise ReplayError(
+                "No notice can be written: what the decision said was erased.",
+                f"It was {finding.statement}.",
+                f"What stays of it: forensics trace {found.decision.decision_id}",
+            )
 
 
 def one_of(found: list[Explanation]) -> Explanation:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from forensics.lake.read import from_micros
-from forensics.reconstruct.audit import CLASSES, Audit, Class, Point, Writer
-from forensics.replay.bulk.common import share_words
+from forensics.reconstruct.audit_answer import CLASSES, Audit, Class, Point, Writer
+from forensics.records.plural import count_of, share_words
+from forensics.records.times import from_micros
 from forensics.report import bulk
 from forensics.report.pieces import flowing, marked
 from forensics.report.spans import Line, Span, Style, fitted, span
@@ -45,7 +45,7 @@ def screen(audit: Audit, width: int, now: datetime | None = None) -> list[Line]:
 
 
 def _head(audit: Audit, width: int, now: datetime) -> Iterator[Line]:
-    facts = [f"{audit.decisions:,} decisions", bulk.period(audit.since, audit.until)]
+    facts = [count_of(audit.decisions, "decision"), bulk.period(audit.since, audit.until)]
     yield from flowing([Span("audit", "bold"), Span("   ")], facts, width)
     yield []
     for one in reversed(CLASSES):
@@ -57,7 +57,8 @@ def _head(audit: Audit, width: int, now: datetime) -> Iterator[Line]:
     if audit.required is not None:
         yield []
         if audit.below:
-            text = f"{audit.below:,} decisions are below {audit.required}, which is required"
+            below = count_of(audit.below, "decision is", "decisions are")
+            text = f"{below} below {audit.required}, which is required"
             yield from marked("✗", "bad", text, width)
         else:
             text = f"every decision is {audit.required} or better, as is required"
@@ -71,7 +72,7 @@ def _head(audit: Audit, width: int, now: datetime) -> Iterator[Line]:
 
 
 def _point(point: Point, width: int) -> Iterator[Line]:
-    yield [span(point.decision_point, "bold"), Span(f"   {point.decisions:,} decisions")]
+    yield [span(point.decision_point, "bold"), Span(f"   {count_of(point.decisions, 'decision')}")]
     rows: list[tuple[str, ...]] = [("day" if _daily(point) else "week from", "decisions",
                                     *reversed(CLASSES))]  # fmt: skip
     for name, classes in _periods(point):
@@ -127,7 +128,7 @@ def _coverage(audit: Audit, width: int) -> Iterator[Line]:
         yield from marked("✓", "good", text, width)
     for writer in audit.writers:
         if writer.dropped:
-            text = f"writer {writer.writer} says that it lost {writer.dropped:,} records"
+            text = f"writer {writer.writer} says that it lost {count_of(writer.dropped, 'record')}"
             yield from marked("✗", "bad", text, width)
     for point in audit.points:
         if point.unnumbered:

@@ -6,15 +6,16 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from forensics.lake.read import from_micros
-from forensics.reconstruct.audit import CLASSES, Audit, Point
+from forensics.reconstruct.audit_answer import CLASSES, Audit, Point
 from forensics.records.jsontext import time_text
-from forensics.replay.bulk.common import share_words
+from forensics.records.plural import count_of, share_words
+from forensics.records.times import from_micros
 from forensics.report import charts
 from forensics.report.audit import MEANINGS
 from forensics.report.blocks import Chart
 from forensics.report.decision_words import moment
 from forensics.report.document import Document, Item, Note, Reference, Row, Rows, Section, Statement
+from forensics.report.words import capital
 
 _COVERAGE = {
     "proven": "no decision is missing: independent counts of the whole window give what the lake "
@@ -45,7 +46,8 @@ def document(audit: Audit, now: datetime, options: Sequence[str] = ()) -> Docume
     if audit.coverage == "contradicted":
         gaps.append("decisions are missing from the lake")
     if audit.below:
-        gaps.append(f"{audit.below:,} decisions are below {audit.required}, which is required")
+        below = count_of(audit.below, "decision is", "decisions are")
+        gaps.append(f"{below} below {audit.required}, which is required")
     window = f"{audit.since:%Y-%m-%d %H:%M} to {audit.until:%Y-%m-%d %H:%M} UTC, end not included"
     return Document(
         kind="audit",
@@ -56,9 +58,9 @@ def document(audit: Audit, now: datetime, options: Sequence[str] = ()) -> Docume
             ("made", moment(now)),
         ),
         verdict=(
-            f"of {audit.decisions:,} decisions {lost:,} cannot be reproduced"
+            f"of {count_of(audit.decisions, 'decision')} {lost:,} cannot be reproduced"
             if (lost := audit.classes["none"])
-            else f"all {audit.decisions:,} decisions can be reproduced"
+            else f"all {count_of(audit.decisions, 'decision')} can be reproduced"
         ),
         note=f"Not as it should be: {'; '.join(gaps)}" if gaps else _COVERAGE[audit.coverage],
         sections=(
@@ -97,7 +99,7 @@ def _short(audit: Audit, ref: Reference) -> Iterator[Item]:
 def _missing(audit: Audit, ref: Reference) -> Iterator[Item]:
     text = _COVERAGE[audit.coverage]
     yield Statement(
-        "coverage", f"{text[:1].upper()}{text[1:]}.",
+        "coverage", f"{capital(text)}.",
         "inferred" if audit.coverage == "assumed" else "recomputed", ref.at("/coverage"),
         value=audit.coverage, strong=True,
     )  # fmt: skip
@@ -135,8 +137,8 @@ def _missing(audit: Audit, ref: Reference) -> Iterator[Item]:
         if point.unnumbered:
             yield Statement(
                 "unnumbered",
-                f"{point.unnumbered:,} records of {point.decision_point} have no number of their "
-                "writer, so that missing ones do not show.",
+                f"{count_of(point.unnumbered, 'record')} of {point.decision_point} without a "
+                "number of the writer, so that missing ones do not show.",
                 "recomputed",
                 ref.at(f"/decision_points/{number}/unnumbered"),
                 value=point.unnumbered,

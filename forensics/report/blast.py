@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from forensics.replay.bulk.common import share_words
+from forensics.records.plural import count_of, share_words
 from forensics.report.bulk import head
 from forensics.report.pieces import flowing, marked, verdict
 from forensics.report.spans import Line, Span, Style, fitted, span, wrapped
@@ -34,7 +34,7 @@ def screen(radius: BlastRadius, width: int) -> list[Line]:
     share = share_words(radius.changed, radius.answered)
     lines.append(
         [
-            Span(f"{radius.changed:,} of {radius.answered:,} decisions", style),
+            Span(f"{radius.changed:,} of {count_of(radius.answered, 'decision')}", style),
             Span(f" would have another outcome ({share})" if radius.answered else " answered"),
         ]
     )

@@ -236,8 +236,3 @@ class Paged(Protocol):
     def page(self) -> Page:
         """As a tree of blocks."""
         ...
-
-
-def capital(sentence: str) -> str:
-    """A sentence with its first letter as a capital."""
-    return f"{sentence[:1].upper()}{sentence[1:]}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from forensics.replay.bulk.common import share_words
+from forensics.records.plural import count_of, share_words
 from forensics.report.pieces import VERDICTS, flowing, marked
 from forensics.report.pieces import verdict as verdict_of
 from forensics.report.spans import Line, Span, Style, fitted, span, wrapped
@@ -77,7 +77,7 @@ def single(found: Reconstruction, width: int) -> list[Line]:
 
 def head(window: Window, count: int, width: int) -> Iterator[Line]:
     """Which decisions are answered for."""
-    facts = [f"{count:,} decisions", period(window.since, window.until)]
+    facts = [count_of(count, "decision"), period(window.since, window.until)]
     if window.where:
         facts.append(f"where {window.where}")
     if window.limit is not None:

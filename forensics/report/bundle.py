@@ -25,7 +25,8 @@ from forensics.lake.verify.bundle_check import texts_of
 from forensics.lake.verify.bundle_layout import Artifact, Item, LeftOut, Manifest, Shown, Why
 from forensics.lake.verify.bundle_proofs import Prover
 from forensics.lake.verify.bundle_zip import Content
-from forensics.reconstruct import redacted, trace
+from forensics.reconstruct import redacted
+from forensics.reconstruct.named import named
 from forensics.records.decision import Decision
 from forensics.records.jsontext import time_text
 from forensics.records.looker import Looker, current, looking
@@ -132,12 +133,9 @@ class _Bundle:
         """Add the decisions that bear ``ids``; that somebody looks at them is recorded first."""
         found: dict[str, tuple[Kept, Decision]] = {}
         for identifier in ids:
-            named = trace.decisions(
-                self.snapshot, self.snapshot.locate(identifier), identifier, look=False
-            )
-            if not named:
-                raise trace.not_found(self.snapshot, identifier)
-            found |= {f"{kept.location}": (kept, decision) for kept, decision in named}
+            located = self.snapshot.locate(identifier)
+            for kept, decision in named(self.snapshot, located, identifier, look=False):
+                found[f"{kept.location}"] = kept, decision
         if not found:
             raise NotFoundError("No decision was named.", "A bundle is of at least one.")
         looks.saw(
@@ -177,7 +175,8 @@ class _Bundle:
             return self._folders[kept.location]
         table = kept.location.table
         what = f"the received bytes of {name} ({table})"
-        owner = (decision or of).decision_id if decision or of else ""  # type: ignore[union-attr]
+        belongs_to = decision or of
+        owner = belongs_to.decision_id if belongs_to else ""
         masked: dict[str, str] = kept.sealed.get("redacted") or {}
         unreadable = str(kept.sealed.get("unreadable") or "")
         (leaf,) = self._prover.leaves([kept], unmasked=not masked and not unreadable)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from forensics.lake import read, sql
-from forensics.lake.read import Kept, to_micros
+from forensics.lake import read, seen, sql
+from forensics.lake.read import Kept
 from forensics.lake.snapshot import Location, Snapshot
 from forensics.records.decision import Decision
+from forensics.records.times import to_micros
 
 #: What each kind of record is called by, in the contract's names.
 _IDS = {
@@ -65,6 +66,8 @@ def of(snapshot: Snapshot, decision: Decision) -> dict[str, list[Kept]]:
         f"AND (environment IS NULL OR environment = {environment}) QUALIFY {in_force} "
         f"ORDER BY occurred_at DESC, change_id DESC LIMIT {_CHANGES_MAX}",
     )
+    for records in found.values():
+        seen.tell(snapshot.root, records)
     return {table: records for table, records in found.items() if records}
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from html import escape
 from typing import Any
 
+from forensics.records.plural import count_of
 from forensics.records.safe_text import safe_text
 from forensics.report.words import number_words
 
@@ -100,9 +101,10 @@ def rate_chart(answer: Mapping[str, Any], window: tuple[datetime, datetime] | No
         parts.append(_text(_LEFT, legend_y, _LETTERS[number], kind))
         parts.append(_text(_LEFT + 14, legend_y, _cut(words, 104)))
         legend_y += 17
+    count = count_of(answer["decisions"], "decision")
     title = (
         f"Rate of {answer['outcome']} of {answer['decision_point']} from {_at(since)} to "
-        f"{_at(until)} UTC: {_percent(answer['rate'])} of {answer['decisions']:,} decisions"
+        f"{_at(until)} UTC: {_percent(answer['rate'])} of {count}"
     )
     return _svg(legend_y - 8, title, parts)
 
@@ -188,7 +190,7 @@ def days(name: str, counts: Sequence[tuple[str, Mapping[str, int]]]) -> str:
         parts.append(_rect(kind, _LEFT + 90 * number, base + 30, 10, 10))
         parts.append(_text(_LEFT + 90 * number + 15, base + 39, one))
     total = sum(sum(classes.values()) for _, classes in counts)
-    return _svg(base + 46, f"{name}: {total:,} decisions by day and class", parts)
+    return _svg(base + 46, f"{name}: {count_of(total, 'decision')} by day and class", parts)
 
 
 def _short(count: int) -> str:

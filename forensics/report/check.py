@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import groupby
 
 from forensics.reconstruct.check import Check, Noticed
-from forensics.replay.bulk.common import share_words
+from forensics.records.plural import count_of, share_words
 from forensics.report import bulk
 from forensics.report.pieces import flowing, marked
 from forensics.report.spans import Line, Span, Style, fitted, span, wrapped
@@ -26,8 +25,11 @@ def screen(check: Check, width: int) -> list[Line]:
     width = max(width, 40)
     lines: list[Line] = list(_head(check, width))
     problems = [one for one in check.found if one.severity != "info"]
-    for kind, noticed in groupby(problems, key=lambda one: one.kind):
-        lines += [[], *_kind(kind, list(noticed), width)]
+    by_kind: dict[str, list[Noticed]] = {}
+    for one in problems:
+        by_kind.setdefault(one.kind, []).append(one)
+    for kind, noticed in by_kind.items():
+        lines += [[], *_kind(kind, noticed, width)]
     if not problems:
         lines += [[], [Span("  "), Span("✓ ", "good"), Span("nothing wrong was found")]]
     others = [one for one in check.found if one.severity == "info"]
@@ -56,7 +58,7 @@ def screen(check: Check, width: int) -> list[Line]:
 
 def _head(check: Check, width: int) -> Iterator[Line]:
     points = ", ".join(check.decision_points)
-    facts = [f"{check.decisions:,} decisions", bulk.period(check.since, check.until)]
+    facts = [count_of(check.decisions, "decision"), bulk.period(check.since, check.until)]
     yield from flowing([span(points, "bold"), Span("   ")], facts, width)
 
 

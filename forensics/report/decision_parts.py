@@ -14,6 +14,7 @@ from math import fsum
 
 from forensics.reconstruct.contract import to_dict
 from forensics.reconstruct.reconstruction import Feature, Reconstruction
+from forensics.records.plural import count_of
 from forensics.report import character_charts, charts
 from forensics.report.blocks import Chart
 from forensics.report.decision_words import (
@@ -62,6 +63,11 @@ def decided(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
         when = said.get("occurred_at")
         at = f" on {moment(when)}" if isinstance(when, datetime) else ""
         why = f", for this reason: {said['reason']}" if said.get("reason") else ""
+        for name in sorted(said.get("redacted") or {}):
+            yield Statement(
+                f"override {name}", f"Of that replacement {name} is withheld.".replace("*", "more"),
+                "redacted", ref.at("/decision/override/redacted"), said["redacted"][name],
+            )  # fmt: skip
         yield Statement(
             "override",
             f"A person ({said.get('actor') or 'not named'}) replaced this outcome by "
@@ -71,13 +77,23 @@ def decided(found: Reconstruction, ref: Reference) -> Iterator[Statement]:
             value=said.get("final_outcome"),
             strong=True,
         )
-    if found.outcome_label is not None:
+    later = found.outcome_label
+    if later is not None and later.get("label") is None:
+        withheld = later.get("redacted") or {}
         yield Statement(
             "outcome_label",
-            f"What turned out later: {value_words(found.outcome_label.get('label'))}.",
+            "What turned out later is withheld.",
+            "redacted",
+            ref.at("/decision/outcome_label"),
+            withheld.get("label") or withheld.get("*"),
+        )
+    elif later is not None:
+        yield Statement(
+            "outcome_label",
+            f"What turned out later: {value_words(later.get('label'))}.",
             "recorded",
             ref.at("/decision/outcome_label"),
-            value=found.outcome_label.get("label"),
+            value=later.get("label"),
         )
 
 
@@ -203,7 +219,7 @@ def data(found: Reconstruction, ref: Reference, *, full: bool = False) -> Iterat
     named = joined([f"{place} ({count})" for place, count in places.most_common()])
     yield Statement(
         "sources",
-        f"{len(found.features)} pieces of information were used, from {named}.",
+        f"{count_of(len(found.features), 'piece')} of information used, from {named}.",
         "recorded",
         ref.at("/features"),
         value=dict(places),
@@ -284,7 +300,7 @@ def drove(found: Reconstruction, ref: Reference, *, main: int = _MAIN) -> Iterat
     if rest:
         yield Statement(
             "main_element",
-            f"The other {len(rest)} pieces of information together are "
+            f"{len(rest)} other pieces of information together are "
             f"{share(fsum(map(abs, rest)) / whole)} of all that moved it.",
             why.evidence,
             ref.at("/attributions/values"),

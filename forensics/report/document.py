@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from forensics.reconstruct.reconstruction import Evidence
 from forensics.report import blocks
 from forensics.report.blocks import Chart, Mark
+from forensics.report.words import capital
 
 #: What is said of each evidence status to somebody who has never met it.
 EVIDENCE: Mapping[Evidence, str] = {
@@ -144,7 +145,7 @@ class Document:
             blocks.Verdict(
                 "holds" if self.whole and self.sound else "gone",
                 self.verdict,
-                self.note and blocks.capital(self.note),
+                self.note and capital(self.note),
             ),
         ]
         for section in self.sections:

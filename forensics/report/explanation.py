@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from forensics.explain.explanation import Explanation
 from forensics.explain.reasons import Reason, Reasons
+from forensics.records.plural import count_of
 from forensics.report import pieces
 from forensics.report.pieces import flowing, marked
 from forensics.report.spans import Line, Span, fitted, span, wrapped
@@ -61,7 +62,7 @@ def window(
         width: columns there are.
     """
     explained = sum(each.decisions for each in summaries)
-    facts = [f"{explained:,} of {found.decisions:,} decisions explained"]
+    facts = [f"{explained:,} of {count_of(found.decisions, 'decision')} explained"]
     facts.append(f"{found.computed} files computed, {found.reused} used again")
     lines = list(flowing([span(found.point, "bold"), Span("   ")], facts, width))
     for why, count in sorted(found.not_explained.items(), key=lambda item: -item[1]):
@@ -136,7 +137,7 @@ def _more(e: Explanation) -> Iterator[Line]:
 def _model(found: ModelSummary, adverse: Sequence[str], width: int) -> Iterator[Line]:
     unit = found.unit.replace("_", "-")
     of = f" of {found.output}" if found.output is not None else ""
-    facts = [f"{found.decisions:,} decisions", f"{unit}{of}", found.runtime, found.method]
+    facts = [count_of(found.decisions, "decision"), f"{unit}{of}", found.runtime, found.method]
     facts.append(f"adds up within {found.additivity_error:.0e}")
     yield from flowing(
         [span(f"model {short_digest(found.model_digest)}", "bold"), Span("   ")], facts, width
@@ -168,9 +169,10 @@ def _model(found: ModelSummary, adverse: Sequence[str], width: int) -> Iterator[
             continue
         side = "higher" if each.higher else "lower"
         named = " (adverse)" if each.adverse else ""
+        count = count_of(each.decisions, "decision")
         text = (
-            f"{each.outcome}{named}: {each.decisions:,} decisions, where the score is {side};"
-            f" relative to {each.reference_decisions:,} others"
+            f"{each.outcome}{named}: {count}, where the score is {side};"
+            f" relative to {count_of(each.reference_decisions, 'other')}"
         )
         yield from marked("·", "accent", text, width, "dim")
     if not adverse:

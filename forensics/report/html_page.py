@@ -14,8 +14,9 @@ from pathlib import Path
 
 from forensics.report import blocks
 from forensics.report import postmortem_prose as prose
-from forensics.report.blocks import Mark, Paged, Part, capital
+from forensics.report.blocks import Mark, Paged, Part
 from forensics.report.markdown_text import inert
+from forensics.report.words import capital
 
 #: A longer word may be parted in a table.
 _WORD_MAX = 18

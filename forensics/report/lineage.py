@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from forensics.lineage.nodes import Edge, Id, Kind, Lineage, Node
 from forensics.records.safe_text import safe_text
-from forensics.report.spans import Line, Span, fitted, plain, span
+from forensics.report.spans import Line, Span, Uncut, fitted, plain, span
 from forensics.report.words import time_words
 
 _LINES_MAX = 400
@@ -23,9 +23,13 @@ class Drawn(NamedTuple):
     node: Id | None = None
 
 
+#: Columns where there is no screen whose edge a name could reach.
+_ENDLESS = 10_000
+
+
 def screen(lineage: Lineage, width: int = 100) -> list[Line]:
     """The answer as lines of at most ``width`` characters (60 at least), each node once a side."""
-    width = max(width, 60)
+    width = _ENDLESS if isinstance(width, Uncut) else max(width, 60)
     lines: list[Line] = list(head(lineage, width))
     if lineage.direction == "connected":
         lines += (drawn.line for drawn in tree(lineage, "downstream", "connected with", width))
@@ -133,7 +137,7 @@ def tree(lineage: Lineage, side: Side, title: str, width: int) -> Iterator[Drawn
     said = ", ".join(f"{n:,} {kind}{'s' if n != 1 else ''}" for kind, n in sorted(counts.items()))
     yield Drawn([])
     yield Drawn([Span(title, "bold"), Span(f" · {said or 'nothing'}", "dim")])
-    drawn = _Drawing(lineage, nodes, next_to, _parents(lineage, reached, next_to), width)
+    drawn = _Drawing(lineage, nodes, next_to, _parents(lineage, next_to), width)
     shown = len(drawn.shown)
     for number, line in enumerate(drawn.lines(), 1):
         if number > _LINES_MAX:
@@ -145,11 +149,7 @@ def tree(lineage: Lineage, side: Side, title: str, width: int) -> Iterator[Drawn
         yield line
 
 
-def _parents(
-    lineage: Lineage,
-    reached: Mapping[Id, int | None],
-    next_to: Mapping[Id, list[tuple[Id, Edge]]],
-) -> dict[Id, Id]:
+def _parents(lineage: Lineage, next_to: Mapping[Id, list[tuple[Id, Edge]]]) -> dict[Id, Id]:
     """Under which neighbour each node is drawn: the first that leads to it on a shortest way."""
     parents: dict[Id, Id] = {}
     seen = set(lineage.roots)

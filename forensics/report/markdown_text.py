@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from forensics.records.safe_text import safe_text
 from forensics.report import blocks
-from forensics.report.blocks import Mark, Paged, Part, capital
+from forensics.report.blocks import Mark, Paged, Part
+from forensics.report.words import capital
 
 #: What means something within a line of Markdown, or makes GitHub's form of it draw a link: an
 #: underscore does so only at the edge of a word.

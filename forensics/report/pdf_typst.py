@@ -12,8 +12,9 @@ from typing import Any
 from forensics.errors import DependencyError, LakeError
 from forensics.report import blocks, charts
 from forensics.report import postmortem_prose as prose
-from forensics.report.blocks import Mark, Paged, Part, capital
+from forensics.report.blocks import Mark, Paged, Part
 from forensics.report.markdown_text import inert
+from forensics.report.words import capital
 
 #: More characters make no column wider.
 _WIDE = 34

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from forensics.records.plural import count_of
 from forensics.records.replay import Attribution, Counterfactual, CounterfactualSearch, Replay
 from forensics.report.spans import Line, Span, Style, plain, span, wrapped
 from forensics.report.words import number_words, short_digest, value_words
@@ -99,7 +100,7 @@ def method(found: Attribution, width: int) -> Iterator[Line]:
     text = f"method: {found.method}"
     if found.background is not None:
         rows, digest = found.background.rows, short_digest(found.background.digest)
-        text += f", over all {rows:,} rows of {digest}"
+        text += f", over all {count_of(rows, 'row')} of {digest}"
     if found.seed is not None:
         text += f", off by about {number_words(found.standard_error, 2)} (seed {found.seed})"
     yield from marked("·", "accent", text, width)

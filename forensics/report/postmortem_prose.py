@@ -2,7 +2,8 @@
 
 It is the part of CommonMark that people write by hand: headings, paragraphs, lists, quotes, code,
 rules, emphasis, links, and GitHub's tables. Raw HTML is text, and a picture is its description: a
-report fetches nothing and runs nothing.
+report fetches nothing and runs nothing. It needs no library, since reports in Markdown and HTML
+need no extra.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from forensics.records.safe_text import safe_text
+from forensics.report.cells import cells, cut
 
 Style = Literal["", "bold", "dim", "good", "bad", "warn", "accent"]
 
@@ -30,27 +31,36 @@ def plain(line: Sequence[Span]) -> str:
     return "".join(part.text for part in line)
 
 
+class Uncut(int):
+    """A width to lay lines out for where no screen ends: a line that needs more may have it."""
+
+    __slots__ = ()
+
+
 def fitted(line: Line, width: int) -> Line:
-    """``line`` cut to ``width`` characters, with an ellipsis where something was cut."""
-    if len(plain(line)) <= width:
+    """``line`` cut to ``width`` columns, with an ellipsis where something was cut.
+
+    Not where the width is :class:`Uncut`.
+    """
+    if isinstance(width, Uncut) or cells(plain(line)) <= width:
         return line
     kept: Line = []
     room = width - 1
     for part in line:
-        if len(part.text) > room:
-            kept += [Span(part.text[:room], part.style), Span("…", "dim")]
+        if cells(part.text) > room:
+            kept += [Span(cut(part.text, room), part.style), Span("…", "dim")]
             break
         kept.append(part)
-        room -= len(part.text)
+        room -= cells(part.text)
     return kept
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """``text`` broken at spaces into lines of at most ``width`` characters where words allow."""
+    """``text`` broken at spaces into lines of at most ``width`` columns where words allow."""
     lines: list[str] = []
     current = ""
     for word in text.split(" "):
-        if current and len(current) + 1 + len(word) > width:
+        if current and cells(current) + 1 + cells(word) > width:
             lines.append(current)
             current = word
         else:

@@ -11,6 +11,7 @@ from forensics.reconstruct.changes.change import Change
 from forensics.reconstruct.diff import Diff
 from forensics.reconstruct.state import Live, Pipeline, State
 from forensics.records.jsontext import dumps
+from forensics.records.plural import count_of
 from forensics.report.spans import Line, Span, fitted, span, wrapped
 from forensics.report.text import table
 from forensics.report.words import age_words, number_words, short_digest, time_words, value_words
@@ -108,7 +109,7 @@ def _traffic(here: list[Live], width: int) -> Line:
     count = sum(live.decisions for live in kind)
     start, end = whole.span
     times = f"{_short_minute(start, width)} to {_short_minute(end, width)}"
-    return [span(f"  {share:.0%} of traffic · {count:,} decisions from {times}", "dim")]
+    return [span(f"  {share:.0%} of traffic · {count_of(count, 'decision')} from {times}", "dim")]
 
 
 def _span_s(live: Live) -> float:
@@ -323,7 +324,9 @@ def difference(diff: Diff, width: int) -> list[Line]:
         near = item.distance if item.distance and math.isfinite(item.distance) else None
         apart = f"{number_words(near, 2)} × usual spread" if near else ""
         left, right = _shown(item.a, item.a_evidence), _shown(item.b, item.b_evidence)
-        if left == right:  # they differ in more digits than a person is usually shown
+        if item.rule is not None:
+            apart = item.rule
+        elif left == right:  # they differ in more digits than a person is usually shown
             left, right = dumps(item.a), dumps(item.b)
         group.append((item.name, left, right, apart))
     if not diff.differences:
@@ -332,4 +335,6 @@ def difference(diff: Diff, width: int) -> list[Line]:
 
 
 def _shown(value: object, evidence: str) -> str:
-    return "not recorded" if evidence == "missing" else value_words(value)
+    if evidence in ("missing", "redacted"):
+        return "not recorded" if evidence == "missing" else "redacted"
+    return value_words(value)

@@ -45,7 +45,7 @@ from forensics.report.document import (
 if TYPE_CHECKING:
     from forensics.explain.explanation import Explanation, Options
     from forensics.explain.reasons import Reason
-    from forensics.reconstruct.audit import Audit
+    from forensics.reconstruct.audit_answer import Audit
     from forensics.replay.client import Workers
 
 #: So many decisions, the newest, are run again and explained unless all are asked for.
@@ -172,7 +172,7 @@ def _held(snapshot: Snapshot, subject: str) -> tuple[Mapping[str, Any], ...]:
     if not snapshot.paths("holds"):
         return ()
     from forensics.lake.erase import holds
-    from forensics.lake.protect import key_store
+    from forensics.lake.subject_keys import key_store
 
     return tuple(holds(snapshot, key_store(snapshot.root).token(subject)))
 

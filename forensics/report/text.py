@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from forensics.reconstruct.contract import to_dict
 from forensics.reconstruct.reconstruction import Feature, Finding, Reconstruction
+from forensics.records.plural import count_of
 from forensics.report import pieces
+from forensics.report.cells import cells, padded
 from forensics.report.pieces import flowing, marked
 from forensics.report.spans import Line, Span, Style, fitted, span, wrapped
 from forensics.report.words import (
@@ -33,7 +35,7 @@ def screen(reconstruction: Reconstruction, width: int = 100) -> list[Line]:
     sections = [
         list(_head(reconstruction, width)),
         list(_answer(reconstruction, width)),
-        list(_changes(reconstruction, width)),
+        list(_changes(reconstruction)),
         list(_why(reconstruction, width)),
         list(_what_if(reconstruction, width)),
         list(_steps(reconstruction, width)),
@@ -98,10 +100,11 @@ def _came_from(item: Feature) -> str:
             facts += [f"{run.state} {time_words(run.ended_at)}"] if run.ended_at else []
             failed = [test.assertion for test in origin.tests if not test.success]
             if origin.tests:
+                tests = count_of(len(origin.tests), "test")
                 facts.append(
-                    f"{len(failed)} of {len(origin.tests)} tests failed: {', '.join(failed)}"
+                    f"{len(failed)} of {tests} failed: {', '.join(failed)}"
                     if failed
-                    else f"{len(origin.tests)} tests passed"
+                    else f"{tests} passed"
                 )
         elif origin.reason:
             facts.append(origin.reason)
@@ -132,18 +135,18 @@ def _remarks(item: Feature) -> Iterator[str]:
 def table(rows: list[tuple[str, ...]], width: int) -> list[Line]:
     """Rows of text as aligned columns under a head; numbers stand to the right."""
     safe = [[span(cell, limit=60).text for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*safe, strict=True)]
+    widths = [max(map(cells, column)) for column in zip(*safe, strict=True)]
     right = [
         all(_is_number(row[at]) for row in safe[1:] if row[at]) and len(safe) > 1
         for at in range(len(widths))
     ]
     lines: list[Line] = []
     for number, row in enumerate(safe):
-        cells = [
-            cell.rjust(size) if flush else cell.ljust(size)
+        laid = [
+            padded(cell, size, right=flush)
             for cell, size, flush in zip(row, widths, right, strict=True)
         ]
-        lines.append(fitted([Span("  ".join(cells).rstrip(), "" if number else "dim")], width))
+        lines.append(fitted([Span("  ".join(laid).rstrip(), "" if number else "dim")], width))
     return lines
 
 
@@ -177,15 +180,25 @@ def _head(r: Reconstruction, width: int) -> Iterator[Line]:
     facts.append(decision.environment)
     yield from flowing([], facts, width)
     if r.override:
+        who, why = (_said(r.override, name) for name in ("actor", "reason"))
         yield [
             Span("overridden ", "warn"),
-            span(f"to {r.override.get('final_outcome')} by {r.override.get('actor')}", "bold"),
+            span(f"to {r.override.get('final_outcome')} by {who or 'nobody named'}", "bold"),
             span(f" at {time_words(r.override['occurred_at'])}"),
-            span(f": {r.override['reason']}" if r.override.get("reason") else ""),
+            span(f": {why}" if why else ""),
         ]
     if r.outcome_label:
-        label, arrived = r.outcome_label["label"], r.outcome_label["arrived_at"]
+        label, arrived = _said(r.outcome_label, "label"), r.outcome_label["arrived_at"]
         yield [Span("turned out ", "dim"), span(label), span(f" (known {arrived:%Y-%m-%d})", "dim")]
+
+
+def _said(record: Mapping[str, Any], name: str) -> str | None:
+    """A field of a record beside the decision, or by what rule it was taken out."""
+    redacted = record.get("redacted") or {}
+    rule = redacted.get(name) or redacted.get("*")
+    if record.get(name) is None and rule:
+        return f"redacted ({rule})"
+    return str(record[name]) if record.get(name) is not None else None
 
 
 def _answer(r: Reconstruction, width: int) -> Iterator[Line]:
@@ -233,7 +246,7 @@ def _finding(finding: Finding, width: int) -> Iterator[Line]:
         yield from marked("→", "accent", text, width)
 
 
-def _changes(r: Reconstruction, width: int) -> Iterator[Line]:
+def _changes(r: Reconstruction) -> Iterator[Line]:
     if not r.changes:
         return
     yield [Span("changed before this decision", "bold")]

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from forensics.reconstruct.changes.change import Change
-from forensics.reconstruct.timeline import STATISTIC, Moment, Stretch, Timeline
+from forensics.reconstruct.jumps import STATISTIC, Moment, Stretch
+from forensics.reconstruct.timeline import Timeline
+from forensics.records.plural import count_of
 from forensics.report.spans import Line, Span, Style, fitted, span, wrapped
 from forensics.report.words import number_words
 
@@ -51,10 +53,10 @@ def screen(timeline: Timeline, width: int, *, ascii_only: bool = False) -> list[
     signs = _ASCII if ascii_only else _BLOCKS
     letters = _lettered(timeline)
     lines = [
-        *_head(timeline, width, signs),
+        *_head(timeline, width),
         [],
         *_chart(timeline, letters, width, signs),
-        *_legend(timeline, letters, width, signs),
+        *_legend(timeline, letters, width),
     ]
     if ascii_only:
         lines = [[Span(_plain(part.text), part.style) for part in line] for line in lines]
@@ -80,9 +82,13 @@ def _lettered(timeline: Timeline) -> dict[datetime, str]:
     return {time: _LETTERS[at] if at < len(_LETTERS) else "+" for at, time in enumerate(times)}
 
 
-def _head(timeline: Timeline, width: int, signs: _Signs) -> Iterator[Line]:
+def _head(timeline: Timeline, width: int) -> Iterator[Line]:
     whole = timeline.whole
-    rate = f"{percent(whole.rate)} of {whole.decisions:,} decisions" if whole.decisions else ""
+    rate = (
+        f"{percent(whole.rate)} of {count_of(whole.decisions, 'decision')}"
+        if whole.decisions
+        else ""
+    )
     yield [
         span(timeline.decision_point, "bold"),
         Span(" · ", "dim"),
@@ -95,7 +101,7 @@ def _head(timeline: Timeline, width: int, signs: _Signs) -> Iterator[Line]:
     yield [
         span(
             f"{_time(timeline.since)} to {_time(timeline.until)} UTC · "
-            f"{len(timeline.bins)} bins of {length_words(length)}",
+            f"{count_of(len(timeline.bins), 'bin')} of {length_words(length)}",
             "dim",
         )
     ]
@@ -226,9 +232,7 @@ def _axis_times(timeline: Timeline, columns: int) -> Line:
     return [Span(" " * MARGIN + text, "dim")]
 
 
-def _legend(
-    timeline: Timeline, letters: dict[datetime, str], width: int, signs: _Signs
-) -> Iterator[Line]:
+def _legend(timeline: Timeline, letters: dict[datetime, str], width: int) -> Iterator[Line]:
     jumps = [moment for moment in timeline.moments if moment.jump]
     quiet = sorted(
         (moment for moment in timeline.moments if not moment.jump), key=lambda moment: moment.at

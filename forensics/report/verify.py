@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from forensics.integrity.manifest import iso
-from forensics.report.spans import Line, Span, span, wrapped
+from forensics.records.plural import count_of
+from forensics.report.spans import Line, Span, Style, span, wrapped
 
 if TYPE_CHECKING:
     from forensics.lake.verify.bundle_check import Checked
+    from forensics.lake.verify.defects import Findings
     from forensics.lake.verify.one import Proven
     from forensics.lake.verify.whole import Verified
     from forensics.report.bundle import Bundle
@@ -25,20 +27,10 @@ _SHOWN = 30
 def screen(verified: Verified, width: int) -> Iterator[Line]:
     """What was verified, what is wrong, and what cannot be proven."""
     found, told = verified.findings, verified.chain
-    if found.broken:
-        total = sum(found.counts.values())
-        yield [Span("✗ BROKEN", "bad"), Span(f"  {total:,} defects")]
-    elif found.gaps:
-        yield [Span("! INCOMPLETE", "warn"), Span("  nothing is wrong, not everything is proven")]
-    else:
-        yield [
-            Span("✓ WHOLE", "good"),
-            Span("  every sealed record is there and is what was sealed"),
-        ]
+    yield _verdict(found, "every sealed record is there and is what was sealed")
     yield []
-    looked = (
-        f"{verified.records:,} records in {verified.files:,} files, {verified.segments:,} segments"
-    )
+    looked = f"{count_of(verified.records, 'record')} in {count_of(verified.files, 'file')}"
+    looked += f", {count_of(verified.segments, 'segment')}"
     rate = f" · {verified.records / verified.seconds:,.0f} a second" if verified.seconds else ""
     yield [Span("looked at  ", "bold"), Span(looked + rate)]
     if verified.first_sealed is not None and verified.last_sealed is not None:
@@ -54,7 +46,9 @@ def screen(verified: Verified, width: int) -> Iterator[Line]:
     word = "named by the lake itself: pass --key to trust another word"
     trust = word if told.on_its_own_word else "trusted from outside the lake"
     yield [Span("keys       ", "bold"), span(names), Span(f", {trust}", "dim")]
-    beside = f"{verified.artifacts:,} artifacts, {verified.quarantined:,} quarantined records"
+    beside = (
+        f"{count_of(verified.artifacts, 'artifact')}, {verified.quarantined:,} quarantined records"
+    )
     if verified.whole_lake:
         yield [Span("beside     ", "bold"), Span(f"{beside}, index and catalog")]
     for title, rows in (("gap", [_gap(g.statement, g.records) for g in found.gaps]),):
@@ -71,13 +65,23 @@ def screen(verified: Verified, width: int) -> Iterator[Line]:
         yield [Span(f"  and {more:,} more ({counts}); all that are listed: --json", "dim")]
 
 
+def _verdict(found: Findings, whole: str) -> Line:
+    """The first line: broken, incomplete, or ``whole``."""
+    if found.broken:
+        defects = count_of(sum(found.counts.values()), "defect")
+        return [Span("✗ BROKEN", "bad"), Span(f"  {defects}")]
+    if found.gaps:
+        return [Span("! INCOMPLETE", "warn"), Span("  nothing is wrong, not everything is proven")]
+    return [Span("✓ WHOLE", "good"), Span(f"  {whole}")]
+
+
 def _gap(statement: str, records: int) -> str:
-    return f"{statement} ({records:,} records)" if records else statement
+    return f"{statement} ({count_of(records, 'record')})" if records else statement
 
 
-def _marked(mark: str, style: str, text: str, width: int) -> Iterator[Line]:
+def _marked(mark: str, style: Style, text: str, width: int) -> Iterator[Line]:
     for number, part in enumerate(wrapped(span(text).text, max(width - 2, 40))):
-        yield [Span(mark if number == 0 else "  ", style), Span(part)]  # type: ignore[arg-type]
+        yield [Span(mark if number == 0 else "  ", style), Span(part)]
 
 
 def one_screen(identifier: str, table: str, proven: Proven | None) -> Iterator[Line]:
@@ -91,7 +95,8 @@ def one_screen(identifier: str, table: str, proven: Proven | None) -> Iterator[L
     late = " (late: proof begins there)" if manifest.late else ""
     yield [Span("record    ", "bold"), Span(place)]
     yield [Span("sealed    ", "bold"), Span(f"{iso(manifest.sealed)}{late}")]
-    size = f"{proven.checkpoint.size:,} entries, root {proven.checkpoint.root.hex()[:16]}…"
+    size = count_of(proven.checkpoint.size, "entry", "entries")
+    size += f", root {proven.checkpoint.root.hex()[:16]}…"
     yield [Span("log       ", "bold"), span(f"{proven.checkpoint.origin}, {size}")]
     names = ", ".join(key.hash for key in proven.keys)
     word = " (named by the lake itself)" if proven.on_its_own_word else " (trusted)"
@@ -101,9 +106,13 @@ def one_screen(identifier: str, table: str, proven: Proven | None) -> Iterator[L
 def written_screen(made: Bundle, width: int) -> Iterator[Line]:
     """What a bundle that was written holds, and what not."""
     said = made.manifest
-    yield [Span("✓ WRITTEN  ", "good"), span(str(made.path)), Span(f"  {made.size:,} bytes")]
+    yield [
+        Span("✓ WRITTEN  ", "good"),
+        span(str(made.path)),
+        Span(f"  {count_of(made.size, 'byte')}"),
+    ]
     sealed = f"{_decisions(len(said.decisions))}, {len(said.records):,} sealed records"
-    yield [Span("holds      ", "bold"), Span(f"{sealed}, {len(said.files):,} files")]
+    yield [Span("holds      ", "bold"), Span(f"{sealed}, {count_of(len(said.files), 'file')}")]
     yield [Span("digest     ", "bold"), Span(made.digest)]
     for left in said.left_out:
         yield from _marked("! ", "warn", f"left out: {left.what}: {left.detail}", width)
@@ -113,28 +122,28 @@ def written_screen(made: Bundle, width: int) -> Iterator[Line]:
 def bundle_screen(checked: Checked, width: int) -> Iterator[Line]:
     """What a bundle proves, what is wrong with it, and what it cannot prove."""
     found, said = checked.findings, checked.manifest
-    if found.broken:
-        total = sum(found.counts.values())
-        yield [Span("✗ BROKEN", "bad"), Span(f"  {total:,} defects")]
-    elif found.gaps:
-        yield [Span("! INCOMPLETE", "warn"), Span("  nothing is wrong, not everything is proven")]
-    else:
-        yield [Span("✓ WHOLE", "good"), Span("  every record in the bundle is what was sealed")]
+    yield _verdict(found, "every record in the bundle is what was sealed")
     yield []
     who = said.made_by.get("actor") or "nobody named"
     case = f", case {said.made_for['case']}" if said.made_for.get("case") else ""
     word = "  on the maker's word" if len(who + case) < 80 else ""
     yield [Span("bundle    ", "bold"), span(f"{said.made_at} by {who}{case}"), Span(word, "dim")]
     yield [Span("lake      ", "bold"), span(said.lake)]
-    proven = f"{checked.proven:,} records proven, of {checked.leaves_only:,} more the leaf alone"
-    looked = f"{_decisions(len(said.decisions))}, {proven}, {checked.artifacts:,} artifacts"
+    proven = f"{count_of(checked.proven, 'record')} proven, of {checked.leaves_only:,} more "
+    proven += "the leaf alone"
+    looked = (
+        f"{_decisions(len(said.decisions))}, {proven}, {count_of(checked.artifacts, 'artifact')}"
+    )
     yield [Span("holds     ", "bold"), Span(looked)]
     times = sorted(manifest.sealed for manifest in checked.sealed.values())
     if times and checked.checkpoint is not None:
         when = f"{iso(times[0])[:19]}Z to {iso(times[-1])[:19]}Z"
         yield [Span("sealed    ", "bold"), Span(f"{when}, {checked.checkpoint.size:,} log entries")]
     for one in checked.vouched:
-        yield [Span("vouched   ", "bold"), span(f"{one.size:,} entries by {one.by}")]
+        yield [
+            Span("vouched   ", "bold"),
+            span(f"{count_of(one.size, 'entry', 'entries')} by {one.by}"),
+        ]
     names = ", ".join(key.hash for key in checked.keys) or "none"
     word = "named by the bundle itself: pass --key to trust another word"
     trust = word if checked.on_its_own_word else "trusted from outside the bundle"

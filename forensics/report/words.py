@@ -1,4 +1,4 @@
-"""How numbers, times and values are said."""
+"""How numbers, times, values and sentences are said."""
 
 from __future__ import annotations
 
@@ -55,6 +55,11 @@ def value_words(value: Any) -> str:
     if isinstance(value, datetime):
         return time_words(value)
     return dumps(value)
+
+
+def capital(sentence: str) -> str:
+    """A sentence with its first letter as a capital."""
+    return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def short_digest(digest: Any) -> str:

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from forensics.reconstruct.detectors import DETECTORS
-from forensics.testing import change_record, decision_record, declaration_record, write_lines
+from forensics.testing import (
+    change_record,
+    decision_record,
+    declaration_record,
+    run_event,
+    write_lines,
+)
 
 Run = Callable[..., Any]
 
@@ -112,6 +118,24 @@ def test_the_screen_names_fault_change_and_what_to_trace(sample_lake: Path, run:
     )
 
 
+def test_what_one_detector_found_stands_together(lake: Path, tmp_path: Path, run: Run) -> None:
+    """An error and a warning of one detector, with one of another between them in severity."""
+    records = [
+        decision_record(request_id="r1", decision_id="a", outcome="DECLINE", score=0.25,
+                        steps=[{"kind": "rules", "outputs": {"outcome": "APPROVE"}},
+                               {"kind": "model", "outputs": {"score": 0.75}, "status": "error"}],
+                        consumer={"action": "APPROVE"}),
+    ]  # fmt: skip
+    run("ingest", write_lines(tmp_path / "records.jsonl", records), "--lake", lake)
+    lines = run("check", "--lake", lake).out.splitlines()
+    assert lines.count("outcome contradiction") == 1
+    at = lines.index("outcome contradiction")
+    marks = [line.split()[0] for line in lines[at + 1 : at + 5] if line.startswith("  ") and
+             not line.startswith("   ")]  # fmt: skip
+    assert marks == ["✗", "!"]
+    assert lines[0].startswith("credit_line   1 decision ·")
+
+
 def test_a_clean_window_ends_with_status_0(lake: Path, tmp_path: Path, run: Run) -> None:
     change = change_record(
         kind="config", occurred_at="2026-09-01T00:00:00Z", to_version="c1", reviewed_by="board"
@@ -121,12 +145,19 @@ def test_a_clean_window_ends_with_status_0(lake: Path, tmp_path: Path, run: Run)
         features=[{"name": "amount", "trained_low": 0, "trained_high": 9_000_000}],
     )  # fmt: skip
     start = datetime.fromisoformat("2026-10-01T12:00:00+00:00")
+    test = {"assertion": "not_null", "column": "amount", "success": True}
+    facet = {"_producer": "https://example.org/dbt", "_schemaURL": "https://example.org/facet",
+             "assertions": [test]}  # fmt: skip
+    written = {"namespace": "warehouse", "name": "features",
+               "facets": {"dataQualityAssertions": facet}}  # fmt: skip
+    built = run_event("run-1", at=start - timedelta(hours=1), code="88ac", outputs=[written])
     records = [
         decision_record(
             occurred_at=(start + timedelta(seconds=n)).isoformat(), replica="a",
             config={"revision": "c1", "values": {"threshold": 0.5}},
             consumer={"action": "APPROVE"},
-            feature_sources=[{"view": "v", "features": ["amount", "channel"], "status": "PRESENT"}],
+            feature_sources=[{"view": "v", "features": ["amount", "channel"], "status": "PRESENT",
+                              "dataset": "warehouse/features"}],
             steps=[
                 {"id": "rules", "kind": "rules", "outputs": {"outcome": "APPROVE"},
                  "started_at": "2026-10-01T12:00:00Z", "ended_at": "2026-10-01T12:00:00Z"}
@@ -134,7 +165,7 @@ def test_a_clean_window_ends_with_status_0(lake: Path, tmp_path: Path, run: Run)
         )
         for n in range(3)
     ]  # fmt: skip
-    assert run("ingest", write_lines(tmp_path / "r.jsonl", [change, declaration, *records]),
+    assert run("ingest", write_lines(tmp_path / "r.jsonl", [built, change, declaration, *records]),
                "--lake", lake).code == 0  # fmt: skip
     kinds = [
         part

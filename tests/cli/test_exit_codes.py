@@ -196,7 +196,9 @@ def test_1_when_a_data_file_is_gone_and_it_is_named(
 
 
 def test_an_interrupted_command_ends_with_130_and_no_traceback(lake: Path) -> None:
+    import fcntl
     import signal
+    import termios
     import time
 
     process = subprocess.Popen(
@@ -205,11 +207,17 @@ def test_an_interrupted_command_ends_with_130_and_no_traceback(lake: Path) -> No
         # What a shell starts in the background ignores interrupts, and so do its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    unread = b"?"
+    while any(unread):  # until it reads, Python itself may not be up
+        time.sleep(0.02)
+        unread = fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4))
     for _ in range(10):  # one that comes while a library is being imported may be lost in it
-        time.sleep(1.5)
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(timeout=3)
+            process.wait(timeout=10)
             break
         except subprocess.TimeoutExpired:
             continue

@@ -139,6 +139,24 @@ def test_what_is_not_known_or_not_unique_has_its_exit_status(told: Path, run: Ru
         assert run("lineage", "orders", "--lake", told, *wrong).code == 2
 
 
+def test_a_run_is_found_by_the_beginning_of_its_id(
+    lake: Path, take_in: Callable[..., Any], run: Run
+) -> None:
+    take_in([
+        said("load", ["raw"], ["t"], 1, run={"runId": "89e582bf-1111"}),
+        said("load", ["raw"], ["t"], 2, run={"runId": "89e582bf-2222"}),
+        said("load", ["raw"], ["t"], 3, run={"runId": "89e58"}),
+    ])  # fmt: skip
+    for asked in ("run:89e582bf-1", "89e582bf-1"):
+        ran = run("lineage", asked, "--lake", lake, "--json")
+        assert ran.json["roots"] == ["run:89e582bf-1111"]
+    assert run("lineage", "run:89e58", "--lake", lake, "--json").json["roots"] == ["run:89e58"]
+    ran = run("lineage", "run:89e582bf", "--lake", lake)
+    assert ran.code == 2
+    assert "names 2 things: run:89e582bf-1111, run:89e582bf-2222." in ran.err
+    assert run("lineage", "89e582", "--lake", lake).code == 3, "may be the beginning of anything"
+
+
 def test_hostile_names_are_inert_in_every_form(
     lake: Path, take_in: Callable[..., Any], run: Run
 ) -> None:

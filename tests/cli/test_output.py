@@ -114,6 +114,18 @@ def test_colour_is_for_terminals_alone_and_never_against_no_color_or_a_dumb_one(
     assert "\x1b" not in on_terminal(*errors, NO_COLOR="1")
 
 
+def test_a_pipe_has_no_edge_unless_columns_says_one(
+    sample_lake: Path, showcase: str, forensics_command: Run
+) -> None:
+    arguments = ("trace", showcase, "--no-replay", "--lake", sample_lake)
+    piped = forensics_command(*arguments).out
+    assert "…" not in piped
+    assert "IO Error: connection to bureau gateway timed out after" in piped
+    narrow = forensics_command(*arguments, environment={"COLUMNS": "70"}).out
+    assert max(map(len, narrow.splitlines())) == 70
+    assert "…" in narrow
+
+
 @pytest.mark.parametrize("columns", [40, 80, 120])
 def test_a_screen_is_as_wide_as_the_terminal_and_no_wider(
     sample_lake: Path, showcase: str, columns: int

@@ -187,7 +187,7 @@ def test_an_interrupt_leaves_neither_words_nor_processes(sample_lake: Path, wait
 
 def _all_gone(group: int) -> bool:
     """Whether a group of processes ends; a model's does once it sees that nobody asks any more."""
-    for _ in range(500):
+    for _ in range(6_000):
         try:
             os.killpg(group, 0)
         except ProcessLookupError:

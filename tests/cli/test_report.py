@@ -24,13 +24,19 @@ def copy(sample_lake: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sample_lake, tmp_path / "copy"))
 
 
-@pytest.fixture
-def written(sample_lake: Path, tmp_path: Path, run: Run) -> Path:
-    """A new postmortem of the sample's incident."""
-    path = tmp_path / "incident.md"
+@pytest.fixture(scope="module")
+def new(sample_lake: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
+    """A new postmortem of the sample's incident, which nobody writes to."""
+    path = tmp_path_factory.mktemp("new") / "incident.md"
     ran = run("report", "postmortem", path, "--new", *INCIDENT, "--lake", sample_lake)
     assert (ran.code, ran.out) == (0, f"{path}\n")
     return path
+
+
+@pytest.fixture
+def written(new: Path, tmp_path: Path) -> Path:
+    """One of its own for a test."""
+    return Path(shutil.copy(new, tmp_path / "incident.md"))
 
 
 def test_a_new_one_is_written_beside_the_lake_and_its_path_is_printed(copy: Path, run: Run) -> None:

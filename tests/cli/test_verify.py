@@ -92,6 +92,27 @@ def test_columns_read_under_other_names_agree_with_their_bytes(
     assert (done.code, done.json["columns_compared"]) == (0, 9), done.out
 
 
+def test_a_flipped_bit_in_a_page_names_its_file_and_the_one_record_in_it(
+    filled: Path, run: Any
+) -> None:
+    """One reader refuses the page; what the other gives is proven by the hash that was sealed."""
+    path = min((filled / "decisions" / "credit_line").glob("part-*.parquet"))
+    metadata = pq.read_metadata(path).row_group(0)
+    salt = next(
+        column for column in map(metadata.column, range(metadata.num_columns))
+        if column.path_in_schema == "salt"
+    )  # fmt: skip
+    data = bytearray(path.read_bytes())
+    data[salt.data_page_offset + salt.total_compressed_size - 16 * 4] ^= 1
+    path.write_bytes(data)
+    done = run("verify", "--lake", filled, "--json")
+    assert (done.code, done.json["sealed_records"]) == (5, 64), done.out
+    (record,) = (defect for defect in done.json["defects"] if "leaf_index" in defect)
+    assert (record["kind"], record["file"]) == ("altered", path.name)
+    assert {defect["file"] for defect in done.json["defects"]} == {path.name}
+    assert run("verify", record["id"], "--lake", filled).code == 5
+
+
 def test_an_empty_lake_proves_nothing(lake: Path, run: Any) -> None:
     done = run("verify", "--lake", lake, "--json")
     assert (done.code, done.json["status"]) == (4, "incomplete")

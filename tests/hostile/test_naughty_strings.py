@@ -22,6 +22,12 @@ ESCAPES = [
 ]  # fmt: skip
 
 
+#: Of the strings that a command is run with, one in so many, and each behind `make torture`.
+one_in = pytest.mark.parametrize(
+    "one_in", [25, pytest.param(1, marks=pytest.mark.torture)], ids=["some", "all"]
+)
+
+
 @pytest.fixture(scope="module")
 def strings(corpus: Path) -> list[str]:
     naughty = json.loads((corpus / "hostile" / "blns" / "blns.json").read_text(encoding="utf-8"))
@@ -106,8 +112,9 @@ def test_screens_are_inert_with_replay_too(
     assert_inert(ran.err)
 
 
+@one_in
 def test_as_ids_the_printable_ones_are_found_and_others_quarantined(
-    lake: Path, tmp_path: Path, run: Callable[..., Any], strings: list[str]
+    lake: Path, tmp_path: Path, run: Callable[..., Any], strings: list[str], one_in: int
 ) -> None:
     made = {text: decision_record(request_id=text, subject={"id": text or "s"}) for text in strings}
     ran = run("ingest", write_lines(tmp_path / "log", made.values()), "--lake", lake, "--json")
@@ -117,18 +124,19 @@ def test_as_ids_the_printable_ones_are_found_and_others_quarantined(
     assert {row["request_id"] for row in run("find", "--lake", lake, "--json").rows} == may
     assert all(item.reason.isprintable() for item in quarantine.load(lake))
     assert_inert(run("ingest", "--quarantine", "--lake", lake).out)
-    for text in sorted(may)[::12]:
+    for text in sorted(may)[::one_in]:
         said = run("trace", "--lake", lake, "--no-replay", "--json", "--", text)
         assert (said.code, said.json["request_id"]) == (4, text)
         found = run("find", f"--subject={text}", "--lake", lake, "--json").rows
         assert [row["request_id"] for row in found] == [text]
 
 
+@one_in
 def test_unknown_naughty_ids_are_not_found_and_messages_are_inert(
-    lake: Path, tmp_path: Path, run: Callable[..., Any], strings: list[str]
+    lake: Path, tmp_path: Path, run: Callable[..., Any], strings: list[str], one_in: int
 ) -> None:
     run("ingest", write_lines(tmp_path / "log", [decision_record()]), "--lake", lake)
-    for text in strings[::7] + ESCAPES:
+    for text in strings[::one_in] + ESCAPES:
         ran = run("trace", "--lake", lake, "--", text)
         assert ran.code == 3, (text, ran)
         assert ran.out == ""

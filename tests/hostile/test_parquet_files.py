@@ -33,13 +33,12 @@ def test_the_list_of_files_is_whole(corpus: Path) -> None:
 
 @pytest.mark.parametrize("name", files())
 def test_each_is_quarantined_or_refused_with_a_clear_message(
-    corpus: Path, lake: Path, forensics_command: Callable[..., Any], name: str
+    corpus: Path, lake: Path, run: Callable[..., Any], name: str
 ) -> None:
     (path,) = (p for p in (corpus / FOLDER).iterdir() if p.name.split(".parquet")[0] == name)
     if path.stat().st_size == 0:
         pytest.skip("empty in this corpus")
-    ran = forensics_command("ingest", path, "--lake", lake)
-    assert "Traceback" not in ran.err
+    ran = run("ingest", path, "--lake", lake)
     if name == "column_chunk_key_value_metadata":  # of all of them the only one without rows
         assert (ran.code, ran.out.split()) == (
             0,
@@ -53,6 +52,15 @@ def test_each_is_quarantined_or_refused_with_a_clear_message(
     else:
         assert path.name in ran.err
         assert ran.out == ""
+
+
+def test_a_broken_one_leaves_no_traceback(
+    corpus: Path, lake: Path, forensics_command: Callable[..., Any]
+) -> None:
+    (path,) = (corpus / FOLDER).glob("nation.dict-malformed*")
+    ran = forensics_command("ingest", path, "--lake", lake)
+    assert ran.code in (1, 2, 4), ran
+    assert "Traceback" not in ran.err
 
 
 @pytest.mark.parametrize("name", files())

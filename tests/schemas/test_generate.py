@@ -1,4 +1,4 @@
-"""The published schemas follow from arrow.py, and a published version never changes."""
+"""The published schemas follow from the declared kinds, and a published version never changes."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from forensics_schemas import KINDS, arrow, generate, json_schema
+from forensics_schemas import KINDS, arrow, fields, generate, json_schema
 from forensics_schemas.schemaver import Version, digest
 
 
@@ -68,7 +68,7 @@ def test_a_reconstruction_always_has_every_section() -> None:
 
 
 def test_a_changed_contract_under_an_old_version_is_refused(folder: Path, with_field) -> None:
-    with_field("outcome", arrow._text("certainty", "How sure the source is."))
+    with_field("outcome", fields.text("certainty", "How sure the source is."))
     with pytest.raises(generate.RefusedError, match=r"outcome 1-0-0 is published.* Raise VERSIONS"):
         generate.plan(folder)
 
@@ -81,7 +81,7 @@ def test_better_words_need_no_new_version(folder: Path, monkeypatch: pytest.Monk
 def test_a_new_optional_field_is_an_addition_and_the_old_schema_is_kept(
     folder: Path, with_field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_field("outcome", arrow._text("certainty", "How sure the source is."))
+    with_field("outcome", fields.text("certainty", "How sure the source is."))
     monkeypatch.setitem(arrow.VERSIONS, "outcome", "1-0-1")
     planned = generate.plan(folder)
     assert json.loads(planned["superseded/outcome-1-0-0.schema.json"]) == json_schema("outcome")
@@ -92,14 +92,14 @@ def test_a_new_optional_field_is_an_addition_and_the_old_schema_is_kept(
 def test_a_version_that_says_too_little_is_refused(
     folder: Path, with_field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_field("outcome", arrow._text("certainty", "How sure the source is.", required=True))
+    with_field("outcome", fields.text("certainty", "How sure the source is.", required=True))
     monkeypatch.setitem(arrow.VERSIONS, "outcome", "1-0-1")
     with pytest.raises(generate.RefusedError, match="needs 1-1-0 or higher"):
         generate.plan(folder)
 
 
 def test_a_version_that_nobody_has_can_be_amended(folder: Path, with_field) -> None:
-    with_field("outcome", arrow._text("certainty", "How sure the source is."))
+    with_field("outcome", fields.text("certainty", "How sure the source is."))
     assert set(generate.plan(folder, amend=True)) == {"outcome.schema.json", "published.json"}
 
 

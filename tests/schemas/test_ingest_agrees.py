@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 #: What a reconstruction is made from; nobody ingests one.
 INPUTS = (
     "decision", "change", "override", "outcome", "declaration", "access", "hold", "erasure",
+    "policy",
 )  # fmt: skip
 #: Where ingest is kinder than the contract, since an imperfect log is better than none.
 KINDER = {

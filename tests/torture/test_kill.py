@@ -27,12 +27,13 @@ RECORDS = 400
 class Lake:
     """A lake, files to take in, and what has been acknowledged so far."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, records: int = RECORDS) -> None:
         self.root = folder / "lake"
         layout.create(self.root)
+        self.records = records
         self.files: list[tuple[Path, set[str]]] = []
         for number in range(FILES):
-            made = [decision_record(features={"a": n, f"b{number}": n}) for n in range(RECORDS)]
+            made = [decision_record(features={"a": n, f"b{number}": n}) for n in range(records)]
             lines: list[Any] = [*made, change_record(), b"broken line of each file"]
             file = write_lines(folder / f"log-{number}.jsonl", lines)
             self.files.append((file, {record["decision_id"] for record in made}))
@@ -73,7 +74,7 @@ class Lake:
         out, err = process.communicate(timeout=120)
         assert process.returncode == 4, err
         said = json.loads(out)
-        assert said["landed"] + said["already_present"] == FILES * (RECORDS + 1)
+        assert said["landed"] + said["already_present"] == FILES * (self.records + 1)
         self.acknowledged = self.all
         self.check("after the last run")
         assert {row["decision_id"] for row in forensics.open(self.root).find()} == self.all
@@ -139,7 +140,7 @@ def torment(lake: Lake, chosen: random.Random, kills: int) -> None:
 
 
 def test_a_few_kills_lose_and_double_nothing(tmp_path: Path) -> None:
-    torment(Lake(tmp_path), random.Random(2026), kills=6)
+    torment(Lake(tmp_path), random.Random(2026), kills=3)
 
 
 @pytest.mark.torture
@@ -161,7 +162,7 @@ def test_death_right_before_and_right_after_each_step_loses_and_doubles_nothing(
     tmp_path: Path, moment: str
 ) -> None:
     """The same without luck: the process dies at a named step, in every order that there is."""
-    lake = Lake(tmp_path)
+    lake = Lake(tmp_path, records=40)
     process = lake.start("ingest", lake.files[0][0], lake.files[1][0])
     process.communicate()
     lake.acknowledged |= lake.files[0][1] | lake.files[1][1]

@@ -1,4 +1,4 @@
-"""Sums over the trees for boxes that are the same but for a few levers."""
+"""Sums over the trees for points near each other, and boxes alike but for a few levers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,50 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from forensics.explain.search.arrays import Floats, Ints
-from forensics.explain.search.leaves import Leaves
+from forensics.explain.search.arrays import Floats, Ints, places_of
+from forensics.explain.search.leaves import Leaves, only
 from forensics.explain.search.words import Words
+
+
+class Beside:
+    """The leaves of a margin as they are seen from a point that moves.
+
+    Args:
+        leaves: of the margin.
+        levers: how many axes are levers', which come first.
+    """
+
+    def __init__(self, leaves: Leaves, levers: int) -> None:
+        self._leaves = leaves
+        self._at = np.full(levers, -1)
+        #: By lever and leaf, whether the leaf does not hold the point's cell; and how often so.
+        self._outside = np.zeros((levers, self.size), dtype=np.bool_)
+        self._missed: Ints = np.zeros(self.size, dtype=np.int64)
+
+    @property
+    def size(self) -> int:
+        """How many leaves there are."""
+        return len(self._leaves.value)
+
+    def move(self, cells: Ints) -> int:
+        """Goes to a point, given by its cells; for how many levers that is another cell."""
+        leaves, moved = self._leaves, places_of(self._at != cells)
+        for lever in moved:
+            off = (leaves.low[:, lever] > cells[lever]) | (leaves.high[:, lever] < cells[lever])
+            self._missed += off
+            self._missed -= self._outside[lever]
+            self._outside[lever] = off
+        self._at[:] = cells
+        return len(moved)
+
+    def sum(self) -> float:
+        """What the leaves that hold the point add up to."""
+        return float(self._leaves.value[self._missed == 0].sum())
+
+    def but_for(self, levers: Sequence[int]) -> Leaves:
+        """The leaves that hold the point once some levers are free."""
+        outside = self._outside[list(levers)].sum(axis=0)
+        return only(self._leaves, places_of(outside == self._missed))
 
 
 class Around:

@@ -31,6 +31,11 @@ def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return ordered[first]
 
 
+def places_of(flags: Flags) -> Ints:
+    """The places of a row that are true, as ``np.flatnonzero`` without what that does besides."""
+    return flags.nonzero()[0]
+
+
 def added(places: Ints, amounts: Floats, size: int) -> Floats:
     """By place, the sum of the amounts that belong there."""
     found: Any = np.bincount(places, amounts, size)
@@ -39,14 +44,18 @@ def added(places: Ints, amounts: Floats, size: int) -> Floats:
 
 def spans(values: Ints) -> tuple[Ints, Ints]:
     """First and last place of each run of equal values."""
-    first = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
-    return first, np.concatenate([first[1:], [len(values)]]) - 1
+    changes = (values[1:] != values[:-1]).nonzero()[0]
+    first = np.zeros(len(changes) + 1, dtype=np.int64)
+    last = np.empty(len(changes) + 1, dtype=np.int64)
+    first[1:], last[:-1], last[-1] = changes, changes, len(values) - 1
+    first[1:] += 1
+    return first, last
 
 
 def counted(counts: Ints) -> tuple[Ints, Ints]:
     """For so many of each: of which each one is, and how many of the same came before it."""
-    which = np.repeat(np.arange(len(counts)), counts)
-    return which, np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+    which = np.arange(len(counts)).repeat(counts)
+    return which, np.arange(len(which)) - (counts.cumsum() - counts)[which]
 
 
 def leasts(values: Floats) -> Floats:

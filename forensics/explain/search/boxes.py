@@ -12,17 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats, Ints, counted, distinct, spans
+from forensics.explain.search.arrays import (
+    Flags,
+    Floats,
+    Ints,
+    distinct,
+    in_all,
+    places_of,
+    spans,
+)
 from forensics.explain.search.effort import Effort
 
 #: Costs closer than this are equal.
 EPSILON = 1e-9
 
 
-@dataclass(slots=True)
+@dataclass
 class Line:
     """One lever: its positions in order, with costs that fall and then rise.
 
@@ -42,56 +51,68 @@ class Line:
     walls: Flags
     loose: bool
 
-    @property
+    @cached_property
     def cells(self) -> int:
         """Number of cells."""
         return int(self.cell[-1]) + 1
 
-    @property
+    @cached_property
     def cheapest(self) -> int:
         """The position that costs least."""
         return int(self.cost.argmin())
 
+    @cached_property
     def starts(self) -> Ints:
         """By cell, its first position."""
-        if len(self.cell) == self.cells:
-            return self.cell
-        return spans(self.cell)[0]
+        return self.cell if self._is_plain else spans(self.cell)[0]
 
+    @cached_property
     def cell_cost(self) -> Floats:
         """By cell, the least cost in it."""
-        if len(self.cost) == self.cells:
+        if self._is_plain:
             return self.cost
-        return np.asarray(np.minimum.reduceat(self.cost, self.starts()))
+        return np.asarray(np.minimum.reduceat(self.cost, self.starts))
 
+    @cached_property
     def representative(self) -> Ints:
         """By cell, its cheapest position."""
-        if len(self.cell) == self.cells:
+        if self._is_plain:
             return self.cell
         return np.asarray(np.clip(self.cheapest, *spans(self.cell)))
 
+    @cached_property
+    def walled(self) -> bool:
+        """Whether there are walls."""
+        return bool(self.walls.any())
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether every position is a cell."""
+        return len(self.cell) == self.cells
+
     def kept(self, positions: Flags) -> Line:
         """The line with some of its positions."""
-        cell = _numbered(self.cell[positions])
-        walls = np.zeros(len(cell), dtype=np.bool_)
-        if self.walls.any():
-            behind = np.cumsum(self.walls)[positions]
+        at = places_of(positions)
+        cell = np.arange(len(at)) if self._is_plain else _numbered(self.cell[at])
+        walls = np.zeros(len(at), dtype=np.bool_)
+        if self.walled:
+            behind = self.walls.cumsum()[at]
             walls[1:] = behind[1:] != behind[:-1]
         return Line(
-            self.cost[positions], cell, self.origin[positions], self.linear[:, positions], walls,
-            self.loose,
+            self.cost[at], cell, self.origin[at], self.linear[:, at], walls, self.loose
         )  # fmt: skip
 
     def joined(self, apart: Flags) -> Line:
         """The line with cells joined to the one before unless ``apart``, by cell, parts them."""
+        number = apart.cumsum() - 1
         line = Line(
-            self.cost, (np.cumsum(apart) - 1)[self.cell], self.origin, self.linear, self.walls,
-            self.loose,
+            self.cost, number if self._is_plain else number[self.cell], self.origin, self.linear,
+            self.walls, self.loose,
         )  # fmt: skip
         if self.loose or line.cells == len(self.cost):
             return line
-        chosen = line.representative()
-        walls = self.walls[line.starts()]
+        chosen = line.representative
+        walls = self.walls[line.starts] if self.walled else self.walls[: len(chosen)]
         return Line(
             self.cost[chosen], np.arange(len(chosen)), self.origin[chosen], self.linear[:, chosen],
             walls, False,
@@ -148,7 +169,7 @@ class Boxes:
 
     def start(self) -> Ints:
         """By group, its first box."""
-        return np.searchsorted(self.group, np.arange(self.groups))
+        return self.group.searchsorted(np.arange(self.groups))
 
     def sizes(self) -> tuple[int, ...]:
         """By axis, its number of cells."""
@@ -156,7 +177,7 @@ class Boxes:
 
     def least_cost(self) -> float:
         """What no point costs less than."""
-        return float(sum(line.cost.min() for line in self.lines))
+        return float(sum(line.cost[line.cheapest] for line in self.lines))
 
     @property
     def limit(self) -> Floats:
@@ -178,16 +199,20 @@ class Boxes:
 
 def box_costs(lines: Sequence[Line], low: Ints, high: Ints) -> Floats:
     """By box, what a point in it costs at least."""
-    found = np.full(len(low), sum(line.cost.min() for line in lines))
-    for at, line in enumerate(lines):
-        cost = line.cell_cost()
-        cheapest = int(cost.argmin())
-        for ends, beyond in (
-            (low[:, at], low[:, at] > cheapest),
-            (high[:, at], high[:, at] < cheapest),
-        ):
-            rows = np.flatnonzero(beyond)
-            found[rows] += cost[ends[rows]] - cost[cheapest]
+    count = len(lines)
+    costs = [line.cell_cost for line in lines]
+    cheapest = np.array([line.cell[line.cheapest] for line in lines], dtype=np.int64)
+    begin = _begins([len(cost) for cost in costs])
+    # Costs fall to the cheapest cell and rise from there.
+    nearest = np.minimum(np.maximum(cheapest, low[:, :count]), high[:, :count])
+    nearest += begin
+    return np.asarray(np.concatenate(costs).take(nearest).sum(axis=1))
+
+
+def _begins(sizes: Sequence[int]) -> Ints:
+    """Where each axis begins when the cells of all stand in one row."""
+    found = np.zeros(len(sizes), dtype=np.int64)
+    np.cumsum(sizes[:-1], out=found[1:])
     return found
 
 
@@ -204,7 +229,7 @@ def tidied(boxes: Boxes) -> Boxes | None:
     for at, margin in enumerate(boxes.limit_margin):
         moved[at] += boxes.limit_sign[at] * boxes.value[alone][margins == margin].sum()
     rest, stays = ~alone, sizes > 1
-    number = np.cumsum(stays) - 1
+    number = stays.cumsum() - 1
     kept = stays[boxes.owner]
     return replace(
         boxes, group=number[boxes.group[rest]], margin=boxes.margin[stays],
@@ -220,50 +245,69 @@ def narrowed(boxes: Boxes, keep: Sequence[Flags | None]) -> Boxes | None:
 
 def without(boxes: Boxes, alive: Flags, keep: Sequence[Flags | None] = ()) -> Boxes | None:
     """The problem with some boxes only, and some positions; None where a group has no box left."""
-    lines, low, high = list(boxes.lines), boxes.low, boxes.high
-    changed = False
-    for at, positions in enumerate(keep):
-        if positions is None or positions.all():
-            continue
-        if not positions.any():
-            return None
-        if not changed:
-            low, high, changed = low.copy(), high.copy(), True
-        line = lines[at]
-        left = np.zeros(line.cells, dtype=np.bool_)
-        left[line.cell[positions]] = True
-        before = np.zeros(line.cells + 1, dtype=np.int32)
-        np.cumsum(left, out=before[1:])
-        low[:, at], high[:, at] = before[low[:, at]], before[high[:, at] + 1] - 1
-        alive = alive & (low[:, at] <= high[:, at])
-        lines[at] = line.kept(positions)
-    if not changed and alive.all():
+    some = [at for at, own in enumerate(keep) if own is not None and not own.all()]
+    if not some and alive.all():
         return boxes
+    lines, at = boxes.lines, places_of(alive)
+    low, high = boxes.low[at], boxes.high[at]
+    if some:
+        lines = list(lines)
+        begin, left = _cells_in_a_row(lines, True)
+        for lever in some:
+            positions, line = keep[lever], lines[lever]
+            assert positions is not None
+            lines[lever] = line.kept(positions)
+            if not len(lines[lever].cost):
+                return None
+            mine = left[begin[lever] : begin[lever] + line.cells]
+            mine[:] = False
+            mine[line.cell[positions]] = True
+        before = np.zeros(len(left) + 1, dtype=np.int32)
+        np.cumsum(left, out=before[1:])
+        levers, base = slice(len(lines)), before[begin]
+        low[:, levers] = before.take(low[:, levers] + begin) - base
+        high[:, levers] = before.take(high[:, levers] + (begin + 1)) - (base + 1)
+        real = places_of(in_all(low[:, levers] <= high[:, levers]))
+        if len(real) < len(at):
+            at, low, high = at[real], low[real], high[real]
     return tidied(
         replace(
-            boxes, lines=lines, group=boxes.group[alive], value=boxes.value[alive],
-            low=low[alive], high=high[alive],
+            boxes, lines=lines, group=boxes.group[at], value=boxes.value[at], low=low, high=high
         )
-    )  # fmt: skip
+    )
 
 
 def joined(boxes: Boxes) -> Boxes:
     """The same problem with cells joined that no box tells apart."""
     lines = list(boxes.lines)
-    low, high = boxes.low.copy(), boxes.high.copy()
+    begin, apart = _cells_in_a_row(lines, False)
+    levers = slice(len(lines))
+    first, last = boxes.low[:, levers] + begin, boxes.high[:, levers] + begin
+    apart[first] = True
+    apart[last + 1] = True
+    apart[begin] = True
     for at, line in enumerate(lines):
-        count = line.cells
-        apart = np.zeros(count + 1, dtype=np.bool_)
-        apart[low[:, at]] = True
-        apart[high[:, at] + 1] = True
-        apart = apart[:count] | line.walls[line.starts()]
-        apart[0] = True
-        if apart.all():
-            continue
-        number = np.cumsum(apart) - 1
-        low[:, at], high[:, at] = number[low[:, at]], number[high[:, at]]
-        lines[at] = line.joined(apart)
+        if line.walled:
+            apart[begin[at] : begin[at] + line.cells] |= line.walls[line.starts]
+    ends = begin + [line.cells for line in lines]
+    apart[ends] = True
+    if apart.all():
+        return boxes
+    number = apart.cumsum(dtype=np.int32)
+    base = number[begin]
+    for at in places_of(number[ends] - base < ends - begin):
+        lines[at] = lines[at].joined(apart[begin[at] : ends[at]])
+    low, high = number.take(first) - base, number.take(last) - base
+    if boxes.follower_cells:
+        low = np.hstack([low, boxes.low[:, len(lines) :]])
+        high = np.hstack([high, boxes.high[:, len(lines) :]])
     return replace(boxes, lines=lines, low=low, high=high)
+
+
+def _cells_in_a_row(lines: Sequence[Line], flag: bool) -> tuple[Ints, Flags]:
+    """Where each line begins in a row of all their cells, each with one place more, and flags."""
+    sizes = [line.cells + 1 for line in lines]
+    return _begins(sizes), np.full(sum(sizes), flag)
 
 
 def within_budget(boxes: Boxes, below: float, effort: Effort) -> Boxes | None:
@@ -273,163 +317,58 @@ def within_budget(boxes: Boxes, below: float, effort: Effort) -> Boxes | None:
     spare = below - EPSILON - boxes.least_cost()
     if spare <= 0:
         return None
-    kept = narrowed(boxes, [line.cost - line.cost.min() < spare for line in boxes.lines])
-    if kept is None:
-        return None
-    left = without(kept, box_costs(kept.lines, kept.low, kept.high) < below - EPSILON)
+    alive = box_costs(boxes.lines, boxes.low, boxes.high) < below - EPSILON
+    keep = [line.cost < spare + line.cost[line.cheapest] for line in boxes.lines]
+    left = without(boxes, alive, keep)
     return None if left is None else covered(joined(left))
 
 
 def covered(boxes: Boxes) -> Boxes | None:
     """The problem without cells in which some group has no box; None where nothing is left."""
     while True:
-        keep: list[Flags | None] = []
-        for at, line in enumerate(boxes.lines):
-            gaps = _gaps(boxes, at, line.cells)
-            keep.append(None if gaps is None else ~gaps[line.cell])
-        if all(positions is None for positions in keep):
+        gaps = _gaps(boxes)
+        if gaps is None:
             return boxes
-        left = narrowed(boxes, keep)
+        left = narrowed(boxes, gaps)
         if left is None:
             return None
         boxes = joined(left)
 
 
-def _gaps(boxes: Boxes, at: int, size: int) -> Flags | None:
-    """The cells of one lever in which some group has no box; None where all have."""
-    low, end = boxes.low[:, at], boxes.high[:, at] + 1
-    bounded = (low > 0) | (end < size)
-    if not bounded.any():
-        return None
-    uses = np.zeros(boxes.groups, dtype=np.bool_)
-    uses[boxes.group[bounded]] = True
-    row = (np.cumsum(uses) - 1) * (size + 1)
-    mine = uses[boxes.group]
-    begin = row[boxes.group[mine]]
-    count = int(uses.sum()) * (size + 1)
-    steps = np.bincount(begin + low[mine], minlength=count)
-    steps -= np.bincount(begin + end[mine], minlength=count)
-    empty = np.cumsum(steps.reshape(-1, size + 1), axis=1)[:, :size] == 0
-    found = empty.any(axis=0)
-    return found if found.any() else None
+def _gaps(boxes: Boxes) -> list[Flags | None] | None:
+    """By lever, the positions in whose cells every group has a box; None where all have.
 
-
-def merged(
-    boxes: Boxes, below: float, *, size_max: int = 24, rounds: int = 3,
-    effort: Effort | None = None, until: float = np.inf,
-) -> Boxes | None:  # fmt: skip
-    """The same problem with pairs of groups made one where that takes no more boxes.
-
-    A joint group holds the pairs of boxes that meet, so its least value is the least of a sum
-    instead of a sum of leasts: bounds get sharper and there are fewer groups to go through. Pairs
-    that cost ``below`` or more are left out; None where nothing is left.
+    Only groups that depend on a lever can lack a box in some of its cells. Each such pair has a row
+    of cells here, with one place more, in which the boxes that begin and end are counted.
     """
-    for turn in range(rounds):
-        if effort is not None:
-            work = _merge_work(boxes)
-            if effort.is_over(until - effort.takes(*work)):
-                break
-            effort.spend(*work)
-        found = _merge_once(boxes, below, size_max, 1.0 if turn < 2 else 1.3)
-        if found is None:
-            break
-        boxes = found
-    return tidied(boxes)
-
-
-def _merge_work(boxes: Boxes) -> tuple[int, int]:
-    """Operations of one round of merging, and the numbers that they handle."""
-    axes, pairs = boxes.low.shape[1], 3 * boxes.groups
-    meetings = pairs * (len(boxes.value) // max(1, boxes.groups)) ** 2
-    return 60 + 8 * axes, 8 * boxes.groups**2 + meetings * (2 * axes + 14)
-
-
-def _merge_once(boxes: Boxes, below: float, size_max: int, growth_max: float) -> Boxes | None:
-    if boxes.groups < 2:
+    if not boxes.groups:
         return None
-    start = boxes.start()
-    sizes = np.diff(np.append(start, len(boxes.value)))
-    bounded = (boxes.low > 0) | (boxes.high < np.array(boxes.sizes()) - 1)
-    uses = np.maximum.reduceat(bounded, start, axis=0)
-    first, second = _alike(boxes, uses, sizes, size_max)
-    if not len(first):
+    lines = boxes.lines
+    cells = np.array([line.cells for line in lines], dtype=np.int64)
+    low, end = boxes.low[:, : len(lines)], boxes.high[:, : len(lines)] + 1
+    uses = np.logical_or.reduceat((low > 0) | (end < cells), boxes.start(), axis=0)
+    lever = uses.nonzero()[1]
+    if not len(lever):
         return None
-    pair, value, low, high = _meetings(boxes, start, sizes, uses, first, second, below)
-    counts = np.bincount(pair, minlength=len(first))
-    growth = counts / (sizes[first] + sizes[second])
-    taken = np.zeros(boxes.groups, dtype=np.bool_)
-    chosen = []
-    for at in np.argsort(growth, kind="stable"):
-        if growth[at] > growth_max:
-            break
-        a, b = first[at], second[at]
-        if counts[at] <= size_max and not taken[a] and not taken[b]:
-            taken[a] = taken[b] = True
-            chosen.append(at)
-    if not chosen:
+    widths = cells[lever] + 1
+    behind = widths.cumsum()
+    row = np.zeros(uses.shape, dtype=np.int64)
+    row[uses] = behind - widths
+    mine = uses[boxes.group]
+    begin = row[boxes.group][mine]
+    steps = np.bincount(begin + low[mine], minlength=behind[-1])
+    steps -= np.bincount(begin + end[mine], minlength=behind[-1])
+    # Running sums begin anew with each row, as what begins in it ends in it.
+    empty = steps.cumsum() == 0
+    empty[behind - 1] = False
+    if not empty.any():
         return None
-    number = np.full(len(first), -1)
-    number[chosen] = boxes.groups + np.arange(len(chosen))
-    new, stay = number[pair] >= 0, ~taken[boxes.group]
-    group = np.concatenate([boxes.group[stay], number[pair[new]]])
-    order = np.argsort(group, kind="stable")
-    margins = np.concatenate([boxes.margin, boxes.margin[first[chosen]]])
-    gone = np.append(taken, np.zeros(len(chosen), dtype=np.bool_))
-    renumbered = np.cumsum(~gone) - 1
-    owner = np.arange(boxes.groups)
-    owner[first[chosen]] = owner[second[chosen]] = boxes.groups + np.arange(len(chosen))
-    return replace(
-        boxes, owner=renumbered[owner[boxes.owner]],
-        group=renumbered[group[order]], margin=margins[~gone],
-        value=np.concatenate([boxes.value[stay], value[new]])[order],
-        low=np.concatenate([boxes.low[stay], low[new]])[order],
-        high=np.concatenate([boxes.high[stay], high[new]])[order],
-    )  # fmt: skip
-
-
-def _alike(boxes: Boxes, uses: Flags, sizes: Ints, size_max: int) -> tuple[Ints, Ints]:
-    """For each group the three others with which it shares most of its axes."""
-    shared = np.zeros((boxes.groups, boxes.groups), dtype=np.float32)
-    packed = np.packbits(uses, axis=1)
-    for column in packed.T:
-        shared += np.bitwise_count(column[:, None] & column[None, :])
-    number = uses.sum(axis=1)
-    alike = shared / (number[:, None] + number[None, :] - shared + 1e-9)
-    alike -= 0.004 * (sizes[:, None] + sizes[None, :])
-    alike[boxes.margin[:, None] != boxes.margin[None, :]] = -np.inf
-    alike[sizes[:, None] * sizes[None, :] > 12 * size_max] = -np.inf
-    np.fill_diagonal(alike, -np.inf)
-    count, every = min(3, boxes.groups - 1), np.arange(boxes.groups)
-    first, real = np.tile(every, count), []
-    # Of equals the first, as no sort in parts promises.
-    best = []
-    for _ in range(count):
-        best.append(alike.argmax(axis=1))
-        real.append(np.isfinite(alike[every, best[-1]]))
-        alike[every, best[-1]] = -np.inf
-    second, known = np.concatenate(best), np.concatenate(real)
-    first, second = first[known], second[known]
-    code = distinct(np.minimum(first, second) * boxes.groups + np.maximum(first, second))
-    return code // boxes.groups, code % boxes.groups
-
-
-def _meetings(
-    boxes: Boxes, start: Ints, sizes: Ints, uses: Flags, first: Ints, second: Ints, below: float
-) -> tuple[Ints, Floats, Ints, Ints]:
-    """Every pair of boxes of every pair of groups that meets and costs less than ``below``."""
-    pair, within = counted(sizes[first] * sizes[second])
-    a = start[first][pair] + within // sizes[second][pair]
-    b = start[second][pair] + within % sizes[second][pair]
-    both = uses[first] & uses[second]
-    alive = np.ones(len(pair), dtype=np.bool_)
-    for axis in np.flatnonzero(both.any(axis=0)):
-        # Boxes can only miss each other along an axis that both groups depend on.
-        rows = np.flatnonzero(both[:, axis][pair] & alive)
-        low, high = boxes.low[:, axis].copy(), boxes.high[:, axis].copy()
-        one, other = a[rows], b[rows]
-        alive[rows] = (low[one] <= high[other]) & (low[other] <= high[one])
-    pair, a, b = pair[alive], a[alive], b[alive]
-    low = np.maximum(boxes.low[a], boxes.low[b])
-    high = np.minimum(boxes.high[a], boxes.high[b])
-    cheap = box_costs(boxes.lines, low, high) < below - EPSILON
-    return pair[cheap], (boxes.value[a] + boxes.value[b])[cheap], low[cheap], high[cheap]
+    places = places_of(empty)
+    pair = behind.searchsorted(places, side="right")
+    found: list[Flags | None] = [None] * len(lines)
+    for at in distinct(lever[pair]):
+        own = lever[pair] == at
+        gap = np.zeros(cells[at], dtype=np.bool_)
+        gap[(places - behind[pair] + widths[pair])[own]] = True
+        found[at] = ~gap[lines[at].cell]
+    return found

@@ -22,6 +22,7 @@ from forensics.explain.search.arrays import (
     distinct,
     in_all,
     in_some,
+    places_of,
 )
 from forensics.explain.search.boxes import EPSILON, Boxes, Line
 from forensics.explain.search.dual import Dual
@@ -74,7 +75,7 @@ class _LeastInCells:
         self._values = values
         self._cell = line.cell
         self._cheapest = line.cheapest
-        self._starts = line.starts()
+        self._starts = line.starts
         self._cells = RangeLeast(np.minimum.reduceat(values, self._starts))
         self._ends = np.concatenate([self._starts[1:], [len(values)]]) - 1
 
@@ -171,7 +172,7 @@ class _Exploration:
         here = self._sums(corner)
         within = in_all(here <= self.boxes.limit)
         answered = np.zeros(len(within), dtype=np.bool_)
-        tried = np.flatnonzero(within)
+        tried = places_of(within)
         if len(tried):
             tried = tried[np.argsort(block.cost[tried], kind="stable")]
             answered[tried] = self.incumbent.try_points(
@@ -229,7 +230,7 @@ class _Exploration:
         least = self._least_sums(block.low, block.high, cells)
         left = in_all(least <= self.boxes.limit)
         if self.hooks.possible is not None and left.any():
-            at = np.flatnonzero(left)
+            at = places_of(left)
             low, high = self._axis_positions(block.low[at]), self._axis_positions(block.high[at])
             left[at] = self.hooks.possible(low, high, least[at] + self.boxes.moved)
         return block.some(left), [(low[left], high[left]) for low, high in cells]
@@ -272,11 +273,11 @@ class _Exploration:
         first, last = self._pieces(block, corner)
         worth = np.full((len(corner), len(self.lines)), -np.inf)
         trees = ~within & in_some((first > block.low) | (last < block.high))
-        at = np.flatnonzero(trees)
+        at = places_of(trees)
         if len(at):
             some = [(low[at], high[at]) for low, high in cells]
             worth[at] = self._staying(block.some(at), first[at], last[at], some)
-        at = np.flatnonzero(~trees)
+        at = places_of(~trees)
         if len(at):
             low, high = block.low[at], block.high[at]
             middle = (low + high) // 2
@@ -331,7 +332,7 @@ class _Exploration:
                 moves = (first[:, axis] > block.low[:, axis]) | (
                     last[:, axis] < block.high[:, axis]
                 )
-                rows = np.flatnonzero(moves)
+                rows = places_of(moves)
                 if len(rows):
                     cell = self.lines[axis].cell[first[rows, axis]]
                     leaves = words.meeting(axis, cell, cell)
@@ -350,14 +351,14 @@ class _Exploration:
             return worth
         unbounded = np.full((len(first), len(self.boxes.limit)), -np.inf)
         for at in self._levers:
-            rows = np.flatnonzero(width[:, at] > 0)
+            rows = places_of(width[:, at] > 0)
             for low, high in ((first, last), (None, first - 1), (last + 1, None)):
                 begin, end = block.low[rows].copy(), block.high[rows].copy()
                 if low is not None:
                     begin[:, at] = low[rows, at]
                 if high is not None:
                     end[:, at] = high[rows, at]
-                real = np.flatnonzero(begin[:, at] <= end[:, at])
+                real = places_of(begin[:, at] <= end[:, at])
                 if len(real):
                     asked = self.hooks.possible(
                         self._axis_positions(begin[real]), self._axis_positions(end[real]),

@@ -14,7 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats, Ints, added, counted, distinct, leasts
+from forensics.explain.search.arrays import (
+    Flags,
+    Floats,
+    Ints,
+    added,
+    counted,
+    distinct,
+    leasts,
+    places_of,
+)
 from forensics.explain.search.boxes import Boxes, Line
 from forensics.explain.search.effort import Effort
 
@@ -72,7 +81,7 @@ class Dual:
         #: By lever, by cell: what all groups together bear.
         self.given = [np.zeros(line.cells) for line in self._lines]
         self._shares = [_shares(boxes, at, line.cells) for at, line in enumerate(self._lines)]
-        self._starts = [line.starts() for line in self._lines]
+        self._starts = [line.starts for line in self._lines]
         self._barred = 1.0 + 8.0 * sum(float(line.cost.max()) for line in boxes.lines)
         self._cost: list[Floats] = []
         self._priced = np.zeros(0)
@@ -232,7 +241,7 @@ class Dual:
                 continue
             # Where each part begins, in cells of the larger problem.
             line, larger = self._lines[at], start._lines[at]
-            place = np.searchsorted(larger.origin, line.origin[line.starts()[shares.first]])
+            place = np.searchsorted(larger.origin, line.origin[line.starts[shares.first]])
             cell = larger.cell[place]
             group = shares.users[shares.user]
             counts = begin[group + 1] - begin[group]
@@ -296,9 +305,9 @@ def _shares(boxes: Boxes, at: int, size: int) -> _Shares | None:
         return None
     uses = np.zeros(boxes.groups, dtype=np.bool_)
     uses[boxes.group[bounded]] = True
-    users = np.flatnonzero(uses)
-    number = np.cumsum(uses) - 1
-    box = np.flatnonzero(uses[boxes.group])
+    users = places_of(uses)
+    number = uses.cumsum() - 1
+    box = places_of(uses[boxes.group])
     group = number[boxes.group[box]]
     low, high = low[box], high[box]
     begins = np.zeros((len(users), size + 1), dtype=np.bool_)
@@ -306,14 +315,14 @@ def _shares(boxes: Boxes, at: int, size: int) -> _Shares | None:
     begins[group, high + 1] = True
     begins = begins[:, :size]
     begins[:, 0] = True
-    part = np.cumsum(begins.ravel()).reshape(begins.shape) - 1
+    part = begins.ravel().cumsum().reshape(begins.shape) - 1
     user, first = np.nonzero(begins)
     last = np.append(first[1:], 0) - 1
     last[last < 0] = size - 1
     from_part, to_part = part[group, low], part[group, high]
     counts = to_part - from_part + 1
     which, within = counted(counts)
-    box_start = np.cumsum(counts) - counts
+    box_start = counts.cumsum() - counts
     part_of = from_part[which] + within
     order = np.argsort(part_of, kind="stable")
     box_of = box[which][order]
@@ -329,7 +338,7 @@ def _spread(shares: _Shares, amounts: Floats, size: int) -> Floats:
     """By cell, the sum of the amounts of all parts that hold it."""
     steps = added(shares.first, amounts, size + 1)
     steps -= added(shares.last + 1, amounts, size + 1)
-    return np.cumsum(steps[:size])
+    return np.asarray(steps[:size].cumsum())
 
 
 def _range_least(values: Floats, shares: _Shares) -> Floats:

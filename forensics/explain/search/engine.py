@@ -229,12 +229,14 @@ class _Search:
 
     def _extent(self, point: Ints) -> Extent:
         """How far an answer goes on with the outcome that it has, which may be one of several."""
-        judge = self._space.judge
+        space, judge = self._space, self._space.judge
+        changed = [at for at, axis in enumerate(space.axes) if point[at] != axis.current]
+        around = space.around(point, changed)
         for outcome in judge.wanted:
             with judge.only(outcome):
-                if self._space.sure(point[None, :], point[None, :])[0]:
-                    return Extent(self._space, point)
-        return Extent(self._space, point)
+                if space.sure(point[None, :], point[None, :], around)[0]:
+                    return Extent(space, point, around)
+        return Extent(space, point, around)
 
     def _hooks(self, case: _Case) -> Hooks:
         space, boxes = self._space, case.boxes

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Floats, Ints, distinct, in_some
+from forensics.explain.search.arrays import Floats, Ints, distinct, in_some, places_of
 from forensics.explain.search.axes import ZERO, rounded
 from forensics.explain.search.leaves import Side
 from forensics.explain.search.logic import Judge
@@ -134,7 +134,7 @@ class Followers:
             if len(low) >= _COUPLINGS_TELL and (high - low)[:, axis].min() == follower.cells - 1:
                 return None
             width = (high - low)[:, levers]
-            wide = np.flatnonzero(open_ & in_some(width > 0))
+            wide = places_of(open_ & in_some(width > 0))
             if not len(wide) or len(low) + len(wide) > _COUPLINGS_MAX:
                 return low, high
             # Halved along the lever of which it has most cells.

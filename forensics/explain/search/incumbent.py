@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats, Ints
+from forensics.explain.search.arrays import Flags, Floats, Ints, places_of
 from forensics.explain.search.boxes import EPSILON, Boxes
 from forensics.explain.search.problem import Verify
 from forensics.explain.search.space import Space
@@ -60,12 +60,13 @@ class Incumbent:
     def try_cells(self, tables: Tables, points: Ints) -> Ints | None:
         """The first of points that is an answer; they are cells of tables, cheapest first."""
         lines = tables.boxes.lines
-        chosen = [line.representative() for line in lines]
-        for begin in range(0, len(points), _AT_ONCE):
-            some = points[begin : begin + _AT_ONCE]
-            positions = np.stack(
-                [line.origin[chosen[at][some[:, at]]] for at, line in enumerate(lines)], axis=1
-            )
+        chosen = [line.origin[line.representative] for line in lines]
+        # The first is one nearly always.
+        for begin in (0, *range(1, len(points), _AT_ONCE)):
+            some = points[begin : begin + _AT_ONCE if begin else 1]
+            if not len(some):
+                break
+            positions = np.stack([origin[some[:, at]] for at, origin in enumerate(chosen)], axis=1)
             costs = np.array([tables.cost(point) for point in some])
             answered = self.try_points(positions, costs)
             if answered.any():
@@ -88,9 +89,9 @@ class Incumbent:
         """The first of some points that is an answer."""
         sure, maybe = self.space.judged(points)
         fresh = np.array([tuple(point) not in self.refused for point in points.tolist()])
-        certain = np.flatnonzero(sure & fresh)
+        certain = places_of(sure & fresh)
         first = int(certain[0]) if len(certain) else len(points)
-        asked = np.flatnonzero(maybe[:first] & fresh[:first])
+        asked = places_of(maybe[:first] & fresh[:first])
         if len(asked) and self._verify is not None:
             self.effort.spend(VERIFY_CALLS + len(asked))
             said = self._verify([self.space.settings(points[at]) for at in asked])

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats, Ints, spans
+from forensics.explain.search.arrays import Flags, Floats, Ints, places_of, spans
 from forensics.explain.search.axes import is_missing, rounded
 from forensics.explain.search.problem import Model
 from forensics.replay.ensemble import MISSING_IS_ZERO
@@ -55,23 +55,26 @@ def reachable(model: Model, sides: Sequence[Side | None], sizes: Sequence[int]) 
     feature = np.asarray(ensemble.feature)
     threshold = np.asarray(ensemble.threshold)
     children = np.asarray(ensemble.left), np.asarray(ensemble.right)
-    axis_of = np.full(len(model.row), -1)
+    # A leaf, whose feature is -1, asks about the last of these, which is no axis.
+    axis_of = np.full(len(model.row) + 1, -1)
     for at, side in enumerate(sides):
         if side is not None:
             axis_of[side.feature] = at
-    inner = feature >= 0
-    of_node = np.full(len(feature), -1)
-    of_node[inner] = axis_of[feature[inner]]
-    nodes = np.flatnonzero(inner & (of_node < 0))
+    of_node = axis_of[feature]
+    nodes = places_of((feature >= 0) & (of_node < 0))
     row = rounded(model, np.asarray(model.row, dtype=np.float64))
-    goes_left = np.zeros(len(feature), dtype=np.bool_)
-    goes_left[nodes] = _left(model, nodes, row[feature[nodes]])
+    goes_left = _left(model, nodes, row[feature[nodes]])
+    past = np.arange(len(feature))
+    past[nodes] = np.where(goes_left, *(child[nodes] for child in children))
     last_left = np.full(len(feature), -1, dtype=np.int32)
     masks: dict[int, tuple[Flags, Ints]] = {}
+    asking = places_of(of_node >= 0)
+    asking = asking[np.argsort(of_node[asking], kind="stable")]
+    ends = of_node[asking].searchsorted(np.arange(len(sides) + 1))
     for at, side in enumerate(sides):
         if side is None:
             continue
-        mine = np.flatnonzero(of_node == at)
+        mine = asking[ends[at] : ends[at + 1]]
         if _plain(model, mine, side.cells):
             below = np.searchsorted(
                 side.cells, threshold[mine], side="left" if ensemble.below else "right"
@@ -82,7 +85,7 @@ def reachable(model: Model, sides: Sequence[Side | None], sizes: Sequence[int]) 
             place[mine] = np.arange(len(mine))
             cells = np.broadcast_to(side.cells, (len(mine), len(side.cells)))
             masks[at] = _left(model, mine, cells), place
-    walk = _Walk(feature, children, of_node, goes_left, last_left, masks)
+    walk = _Walk(feature, children, of_node, past, last_left, masks)
     tree, leaf, low, high = walk.down(np.asarray(ensemble.roots), sizes)
     base = np.asarray(ensemble.base, dtype=np.float64).copy()
     value = np.asarray(ensemble.value, dtype=np.float64)[leaf]
@@ -163,19 +166,35 @@ def _left(model: Model, nodes: Ints, values: Floats) -> Flags:
 
 
 class _Open(NamedTuple):
-    """Nodes on the way down: which they were, and what is left of their boxes."""
+    """Nodes that go to one side.
+
+    Attributes:
+        taken: which they are; first those that part their axis in two.
+        edge: by each of those, the last cell of the lower part.
+        kept: by axis with sets of cells, rows of ``taken`` and the cells that are left of them.
+    """
 
     taken: Ints
-    low: Ints
-    high: Ints
-    allowed: dict[int, Flags]
+    edge: Ints
+    kept: list[tuple[int, Ints, Flags]]
 
 
 class _Walk(NamedTuple):
+    """How the nodes of all trees are walked.
+
+    Attributes:
+        feature: by node, -1 at a leaf.
+        children: by node, the left and the right one.
+        of_node: by node, the axis that it asks about, -1 for none.
+        past: by node, where the recorded row goes on from it if it asks about no axis; else itself.
+        last_left: by node, the last cell that goes left.
+        masks: by axis with sets of cells, those that go left by node, and each node's place there.
+    """
+
     feature: Ints
     children: tuple[Ints, Ints]
     of_node: Ints
-    goes_left: Flags
+    past: Ints
     last_left: Ints
     masks: dict[int, tuple[Flags, Ints]]
 
@@ -187,6 +206,8 @@ class _Walk(NamedTuple):
         allowed = {at: np.ones((len(roots), sizes[at]), dtype=np.bool_) for at in self.masks}
         done = [_runs(tree[:0], node[:0], low[:0], high[:0], {})]
         while len(node):
+            while ((on := self.past[node]) != node).any():
+                node = on
             ended = self.feature[node] < 0
             if ended.any():
                 kept = {at: mask[ended] for at, mask in allowed.items()}
@@ -195,23 +216,20 @@ class _Walk(NamedTuple):
                 node, tree, low, high = node[inner], tree[inner], low[inner], high[inner]
                 allowed = {at: mask[inner] for at, mask in allowed.items()}
             axis = self.of_node[node]
-            fixed = np.flatnonzero(axis < 0)
-            left, right = (child[node[fixed]] for child in self.children)
-            on = _Open(
-                fixed, low[fixed], high[fixed], {at: mask[fixed] for at, mask in allowed.items()}
-            )
             sides = [self._side(node, axis, low, high, allowed, side) for side in (0, 1)]
-            parts = [on, *sides]
+            taken = np.concatenate([side.taken for side in sides])
             node = np.concatenate(
-                [
-                    np.where(self.goes_left[node[fixed]], left, right),
-                    *(self.children[at][node[side.taken]] for at, side in enumerate(sides)),
-                ]
+                [self.children[at][node[side.taken]] for at, side in enumerate(sides)]
             )
-            tree = np.concatenate([tree[part.taken] for part in parts])
-            low = np.concatenate([part.low for part in parts])
-            high = np.concatenate([part.high for part in parts])
-            allowed = {at: np.concatenate([part.allowed[at] for part in parts]) for at in allowed}
+            axis, low, high, tree = axis[taken], low[taken], high[taken], tree[taken]
+            allowed = {at: mask[taken] for at, mask in allowed.items()}
+            begin = 0
+            for number, (ends, side) in enumerate(zip((high, low), sides, strict=True)):
+                cut = np.arange(begin, begin + len(side.edge))
+                ends[cut, axis[cut]] = side.edge + number
+                for at, rows, left in side.kept:
+                    allowed[at][begin + rows] = left
+                begin += len(side.taken)
         return (
             np.concatenate([part[0] for part in done]),
             np.concatenate([part[1] for part in done]),
@@ -223,33 +241,29 @@ class _Walk(NamedTuple):
         self, node: Ints, axis: Ints, low: Ints, high: Ints,
         allowed: dict[int, Flags], side: int,
     ) -> _Open:  # fmt: skip
-        """The open nodes that go to one side for some cells, with what is left of their boxes."""
-        at = np.flatnonzero(axis >= 0)
-        taken = []
+        """The open nodes that go to one side for some cells, and what is left of their boxes."""
+        at = np.arange(len(node))
+        taken, kept = [], []
         for number, (mask, place) in self.masks.items():
             here = at[axis[at] == number]
             goes = mask[place[node[here]]]
-            kept = allowed[number][here] & (goes if side == 0 else ~goes)
-            some = kept.any(axis=1)
-            taken.append((number, here[some], kept[some]))
+            left = allowed[number][here] & (goes if side == 0 else ~goes)
+            some = left.any(axis=1)
+            taken.append(here[some])
+            kept.append((number, left[some]))
             at = at[axis[at] != number]
         edge = self.last_left[node[at]]
         lever = axis[at]
-        open_ = low[at, lever] <= edge if side == 0 else high[at, lever] > edge
-        at, edge, lever = at[open_], edge[open_], lever[open_]
-        every = np.concatenate([at, *(part[1] for part in taken)])
-        new_low, new_high = low[every], high[every]
-        rows = np.arange(len(at))
-        if side == 0:
-            new_high[rows, lever] = np.minimum(new_high[rows, lever], edge)
-        else:
-            new_low[rows, lever] = np.maximum(new_low[rows, lever], edge + 1)
-        new_allowed = {number: mask[every] for number, mask in allowed.items()}
+        first, last = low[at, lever], high[at, lever]
+        open_ = places_of(first <= edge if side == 0 else last > edge)
+        at, edge, first, last = at[open_], edge[open_], first[open_], last[open_]
+        edge = np.minimum(last, edge) if side == 0 else np.maximum(first - 1, edge)
+        rows: list[tuple[int, Ints, Flags]] = []
         begin = len(at)
-        for number, here, kept in taken:
-            new_allowed[number][begin : begin + len(here)] = kept
+        for (number, own), here in zip(kept, taken, strict=True):
+            rows.append((number, np.arange(begin, begin + len(here)), own))
             begin += len(here)
-        return _Open(every, new_low, new_high, new_allowed)
+        return _Open(np.concatenate([at, *taken]), edge, rows)
 
 
 def _runs(

@@ -13,7 +13,6 @@ from forensics.explain.search.boxes import (
     EPSILON,
     Boxes,
     joined,
-    merged,
     narrowed,
     within_budget,
     without,
@@ -21,6 +20,7 @@ from forensics.explain.search.boxes import (
 from forensics.explain.search.branch import Hooks, explore
 from forensics.explain.search.dual import Dual
 from forensics.explain.search.incumbent import Incumbent
+from forensics.explain.search.merging import merged
 from forensics.explain.search.quick import answer_from, tables_of
 
 _ROUNDS = 12

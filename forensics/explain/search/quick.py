@@ -75,7 +75,7 @@ def single_moves(incumbent: Incumbent, boxes: Boxes) -> None:
     """Tries all cells of each lever alone, where the logic asks for more than limits."""
     start = np.array([line.origin[line.cheapest] for line in boxes.lines])
     for at, line in enumerate(boxes.lines):
-        places = line.origin[line.representative()]
+        places = line.origin[line.representative]
         places = places[places != start[at]]
         if not len(places):
             continue

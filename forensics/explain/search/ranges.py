@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from forensics.explain.search.around import Around
 from forensics.explain.search.arrays import Flags, Ints, distinct, in_all, spans
 from forensics.explain.search.axes import Axis
 from forensics.explain.search.problem import Range
@@ -39,13 +40,18 @@ class Extent:
     Each changed lever goes on from the answer's value away from the current one, cell by cell, as
     far as the outcome surely holds; for categories, over all that hold. Where many levers change
     they only go to the ends of their cells.
+
+    Args:
+        space: the decision.
+        point: the answer.
+        around: what boxes have in common that differ from it in the changed levers alone.
     """
 
-    def __init__(self, space: Space, point: Ints) -> None:
+    def __init__(self, space: Space, point: Ints, around: Around) -> None:
         self._space = space
         self._point = point
         self._levers = [at for at, axis in enumerate(space.axes) if point[at] != axis.current]
-        self._around = space.around(point, self._levers)
+        self._around = around
         self._held = self._cells()
         if 0 < len(self._levers) <= _WIDENED_MAX:
             self._held = self._alone()

@@ -7,8 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.around import Around
-from forensics.explain.search.arrays import Flags, Floats, Ints, RangeLeast, distinct, spans
+from forensics.explain.search.around import Around, Beside
+from forensics.explain.search.arrays import (
+    Flags,
+    Floats,
+    Ints,
+    RangeLeast,
+    distinct,
+    places_of,
+    spans,
+)
 from forensics.explain.search.axes import Axis, axes_of, rounded, sides_of_cuts, with_cells
 from forensics.explain.search.boxes import Boxes, Line, joined, narrowed, tidied
 from forensics.explain.search.effort import Effort
@@ -55,16 +63,17 @@ class Space:
         self.scores = Scores(problem.models)
         self.axes = self._settled(raw)
         self.levers = len(self.axes)
+        #: Whether every position of every lever is a cell.
+        self._is_plain = all(int(axis.cells[-1]) + 1 == axis.size for axis in self.axes)
         self.first = np.zeros((1, self.levers), dtype=np.int64)
         self.last = np.array([[axis.size - 1 for axis in self.axes]], dtype=np.int64)
         self.followers = Followers(problem.models, self.judge, self.first, self.last)
         self.leaves = [self._leaves(at) for at in range(len(problem.models))]
         #: By margin, its leaves, tree after tree.
         self._of_margin: list[Ints] = [
-            np.flatnonzero(self.leaves[model].output == output)
-            for model, output in self.scores.margins
+            places_of(self.leaves[model].output == output) for model, output in self.scores.margins
         ]
-        self._besides: dict[int, tuple[Ints, tuple[Leaves, Ints, Ints]]] = {}
+        self._besides: dict[int, Beside] = {}
         self._linear = [self._coefficients(*margin) for margin in self.scores.margins]
         self.current = np.array([axis.current for axis in self.axes], dtype=np.int64)
         #: More than any change costs.
@@ -90,7 +99,7 @@ class Space:
         alive = [np.ones(len(starts), dtype=np.bool_) for starts, _ in ends_of]
         first, last = self.first, self.last
         for _ in range(_PROPAGATIONS):
-            rows = [np.flatnonzero(flags) for flags in alive]
+            rows = [places_of(flags) for flags in alive]
             count = sum(len(own) for own in rows)
             low, high = np.repeat(first, count, 0), np.repeat(last, count, 0)
             begins = np.cumsum([0, *(len(own) for own in rows)])
@@ -105,7 +114,7 @@ class Space:
                 alive[at][own] = possible[begins[at] : begins[at + 1]]
             if not all(flags.any() for flags in alive):
                 return None
-            kept = [np.flatnonzero(flags) for flags in alive]
+            kept = [places_of(flags) for flags in alive]
             first = np.array([[ends_of[at][0][own[0]] for at, own in enumerate(kept)]])
             last = np.array([[ends_of[at][1][own[-1]] for at, own in enumerate(kept)]])
         _, sure = self._verdict(Box(first, last, *self.scores.over(*ends)))
@@ -120,7 +129,7 @@ class Space:
             for score in self.judge.scores:
                 for margin in self.scores.of_score[score]:
                     tops[margin] = bottoms[margin] = True
-        about = np.concatenate([np.flatnonzero(tops), np.flatnonzero(bottoms)])
+        about = np.concatenate([places_of(tops), places_of(bottoms)])
         sign = np.where(np.arange(len(about)) < tops.sum(), 1.0, -1.0)
         highest = np.concatenate([case.high[tops], -case.low[bottoms]])
         moved = np.zeros(len(about))
@@ -230,7 +239,9 @@ class Space:
                 if part is not None:
                     bottom, top = self._linear_ends(part, lever, low[:, lever], high[:, lever])
                     below, above = below + bottom, above + top
-            if around is None:
+            if around is None and high is low and len(low) == 1 and not self.followers:
+                bottom = top = np.array([self._beside(at, first[0]).sum()])
+            elif around is None:
                 mine = self._of_margin[at]
                 self.effort.spend(20 + 8 * first.shape[1], len(mine) * (first.shape[1] + len(low)))
                 bottom, top = sums(leaves, mine, first, last)
@@ -256,9 +267,8 @@ class Space:
         moved = list(levers)
         found = []
         for at, mine in enumerate(self._of_margin):
-            self.effort.spend(120 + 16 * len(moved), len(mine) * (self.levers + 4))
-            leaves, outside, count = self._beside(at, cells)
-            found.append(only(leaves, outside[:, moved].sum(axis=1) == count))
+            self.effort.spend(100 + 16 * len(moved), len(mine) * (len(moved) + 4))
+            found.append(self._beside(at, cells).but_for(moved))
         axes = [*levers, *range(self.levers, self.levers + len(self.followers.all))]
         return Around(
             found,
@@ -267,19 +277,13 @@ class Space:
             + [follower.cells for follower in self.followers.all],
         )
 
-    def _beside(self, margin: int, cells: Ints) -> tuple[Leaves, Ints, Ints]:
-        """Leaves of a margin, by lever whether each does not hold a cell, and how many do not.
-
-        Kept, since most that is asked in turn is of one point.
-        """
-        known = self._besides.get(margin)
-        if known is not None and np.array_equal(known[0], cells):
-            return known[1]
-        leaves = known[1][0] if known is not None else self._leaves_of(margin)
-        low, high = leaves.low[:, : self.levers], leaves.high[:, : self.levers]
-        outside = np.asfortranarray((low > cells) | (high < cells)).astype(np.int32)
-        found = leaves, outside, outside.sum(axis=1)
-        self._besides[margin] = cells, found
+    def _beside(self, margin: int, cells: Ints) -> Beside:
+        """The leaves of a margin seen from a point; kept, since the next one is near it mostly."""
+        found = self._besides.get(margin)
+        if found is None:
+            found = self._besides[margin] = Beside(self._leaves_of(margin), self.levers)
+        moved = found.move(cells)
+        self.effort.spend(7 * moved + 5, (4 * moved + 2) * found.size)
         return found
 
     def _leaves_of(self, margin: int) -> Leaves:
@@ -296,7 +300,7 @@ class Space:
         low, high = self.margins(points)
         _, sure = self._verdict(Box(points, points, *self.scores.over(low, high, 1.0)))
         maybe = ~sure
-        for off in (-1.0, 1.0):
+        for off in (-1.0, 1.0) if maybe.any() else ():
             scores = self.scores.shifted(low, high, off)
             maybe &= self._verdict(Box(points, points, *scores))[0]
         return sure, maybe
@@ -433,6 +437,8 @@ class Space:
         return low, high
 
     def _cells(self, points: Ints) -> Ints:
+        if self._is_plain:
+            return points
         return (
             np.stack([axis.cells[points[:, at]] for at, axis in enumerate(self.axes)], axis=1)
             if self.levers

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forensics.explain.search.arrays import Floats, Ints, added, counted, in_all, spans
+from forensics.explain.search.arrays import Floats, Ints, added, counted, in_all, places_of, spans
 from forensics.explain.search.boxes import Boxes
 
 
@@ -86,9 +86,9 @@ class Tables:
         self.levers = len(lines)
         self.sizes = np.array([line.cells for line in lines], dtype=np.int64)
         widths = self.sizes + 1
-        self._begin = np.cumsum(widths) - widths
+        self._begin = widths.cumsum() - widths
         self.lever, self.cell = counted(widths)
-        chosen = [line.representative() for line in lines]
+        chosen = [line.representative for line in lines]
         self.costs = np.full(len(self.lever), np.inf)
         #: By limit and place, the linear part.
         self._linear = np.zeros((len(boxes.limit_sign), len(self.lever)))
@@ -100,18 +100,24 @@ class Tables:
         on = np.ones(len(boxes.value), dtype=np.bool_)
         for at, cell in enumerate(followers, self.levers):
             on &= (low[:, at] <= cell) & (cell <= high[:, at])
-        self._low = low[on, : self.levers].astype(np.int32)
-        self._end = high[on, : self.levers].astype(np.int32) + 1
-        self._box1, self._axis1 = np.nonzero((self._low > 0) | (self._end < self.sizes))
-        self._low1 = self._low[self._box1, self._axis1] + self._begin[self._axis1]
-        self._end1 = self._end[self._box1, self._axis1] + self._begin[self._axis1]
-        self._at = np.full(self.levers, -1, dtype=np.int32)
-        self._off = np.zeros(self._low.shape, dtype=np.bool_)
-        self._count = np.zeros(len(self._low), dtype=np.int64)
+        kept = places_of(on)
+        self._low = low[kept, : self.levers]
+        self._end = high[kept, : self.levers] + 1
+        bounded = places_of(((self._low > 0) | (self._end < self.sizes)).ravel())
+        self._box1, self._axis1 = np.divmod(bounded, self.levers)
+        begin = self._begin[self._axis1]
+        self._low1 = self._low.ravel().take(bounded) + begin
+        self._end1 = self._end.ravel().take(bounded) + begin
+        self._at = np.full(self.levers, -1, dtype=np.int64)
+        #: By lever and box, and where each of the bounded ones is in it.
+        self._off = np.zeros((self.levers, len(kept)), dtype=np.bool_)
+        self._off1 = self._axis1 * len(kept) + self._box1
+        self._count = np.zeros(len(kept), dtype=np.int64)
         self._values = [
-            (boxes.limit_sign[at] * boxes.value * boxes.of_limit(at))[on]
+            (boxes.limit_sign[at] * boxes.value * boxes.of_limit(at))[kept]
             for at in range(len(boxes.limit_sign))
         ]
+        self._known: tuple[Ints, float, _Layout] | None = None
 
     @property
     def size(self) -> int:
@@ -141,20 +147,22 @@ class Tables:
         """By limit the excess at a point, and by limit and place what moving to it adds."""
         self._move(point)
         count = self._count
-        off = self._off[self._box1, self._axis1]
-        matters = count[self._box1] == off
+        off = self._off.ravel().take(self._off1)
+        matters = places_of(count.take(self._box1) == off)
         box, axis, off = self._box1[matters], self._axis1[matters], off[matters]
         low, end = self._low1[matters], self._end1[matters]
+        inside = places_of(~off)
+        axis_inside, here_at = axis[inside], places_of(count == 0)
         size = len(self.lever)
         here = np.empty(len(self._values))
         changes = self._linear - self._linear[:, self._begin + point][:, self.lever]
         for at, values in enumerate(self._values):
             value = values[box]
             steps = added(low, value, size) - added(end, value, size)
-            leaves = added(axis[~off], value[~off], self.levers)
+            leaves = added(axis_inside, value[inside], self.levers)
             # Running sums begin anew at each lever, as every box's steps add to nothing.
-            changes[at] += np.cumsum(steps) - leaves[self.lever]
-            here[at] = values[count == 0].sum() - self._limit[at]
+            changes[at] += steps.cumsum() - leaves[self.lever]
+            here[at] = values[here_at].sum() - self._limit[at]
         return here + self._linear_at(point), changes
 
     @property
@@ -183,7 +191,7 @@ class Tables:
         layout = self._layout(point, below)
         if not len(layout.rows):
             return
-        limits = np.flatnonzero(np.isfinite(self._limit))
+        limits = places_of(np.isfinite(self._limit))
         tables = [self._paint(self._values[limit], layout) for limit in limits]
         extra = self.costs - self.cost_by_place(point)
         cost_here = self.cost(point)
@@ -204,7 +212,16 @@ class Tables:
             )
 
     def _layout(self, point: Ints, below: float) -> _Layout:
-        """Which cells of which pairs could make a point cost less than ``below``."""
+        """Which cells of which pairs could make a point cost less than ``below``.
+
+        The last one is kept, as what it takes is asked before it is used.
+        """
+        known = self._known
+        if known is None or known[1] != below or not np.array_equal(known[0], point):
+            self._known = known = point, below, self._layout_anew(point, below)
+        return known[2]
+
+    def _layout_anew(self, point: Ints, below: float) -> _Layout:
         own = self.costs[self._begin + point]
         least = np.minimum.reduceat(self.costs, self._begin)
         gain = own - least
@@ -215,7 +232,7 @@ class Tables:
         most[order[0]] = gain[order[1]]
         useful = self.costs < (spare + own + most)[self.lever]
         useful &= np.isfinite(self.costs)
-        place = np.flatnonzero(useful)
+        place = places_of(useful)
         lever = self.lever[place]
         count = np.zeros(self.levers, dtype=np.int64)
         first = np.zeros(self.levers, dtype=np.int64)
@@ -232,7 +249,7 @@ class Tables:
         gains = gain[order]
         rows = order[:-1][(spare + gains[:-1] + gains[1:] > 0) & (count[order[:-1]] > 0)]
         numbers = (count[rows] + 1) * width[rows]
-        base = np.cumsum(numbers) - numbers
+        base = numbers.cumsum() - numbers
         which, within = counted(widths[order])
         places = (self._begin + first)[order][which] + within
         # The place after each window is no cell, whatever is there in the whole row.
@@ -245,12 +262,12 @@ class Tables:
 
     def _move(self, point: Ints) -> None:
         """Notes which levers keep a point out of each box, and how many."""
-        for lever in np.flatnonzero(self._at != point):
+        for lever in places_of(self._at != point):
             cell = point[lever]
             off = (self._low[:, lever] > cell) | (self._end[:, lever] <= cell)
             self._count += off
-            self._count -= self._off[:, lever]
-            self._off[:, lever] = off
+            self._count -= self._off[lever]
+            self._off[lever] = off
         self._at[:] = point
 
     @cached_property
@@ -263,7 +280,7 @@ class Tables:
         size = layout.cells[axis1]
         low1 = np.clip(self._low1 - self._begin[axis1] - layout.first[axis1], 0, size)
         end1 = np.clip(self._end1 - self._begin[axis1] - layout.first[axis1], 0, size)
-        off1 = self._off[box1, axis1]
+        off1 = self._off.ravel().take(self._off1)
         # Where moving the lever changes nothing for the box there is nothing to paint.
         moves = np.where(off1, low1 < end1, (low1 > 0) | (end1 < size)) & (size > 0)
         base = np.full(self.levers, -1)
@@ -307,6 +324,6 @@ def _pairs(box: Ints, boxes: int) -> tuple[Ints, Ints]:
     """Every two bounded axes of the same box, as places in the list of all, the smaller first."""
     counts = np.bincount(box, minlength=boxes)
     left, right = counted(counts[box])
-    right = right + (np.cumsum(counts) - counts)[box[left]]
+    right = right + (counts.cumsum() - counts)[box[left]]
     smaller = left < right
     return left[smaller], right[smaller]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from forensics.explain.search.arrays import Flags, Floats, Ints
+from forensics.explain.search.arrays import Flags, Floats, Ints, places_of
 from forensics.explain.search.intervals import Truth
 from forensics.explain.search.scenes import Run, Scene
 
@@ -113,7 +113,7 @@ class _Follow:
             flags = self._flags(starts, ends)
             unknown = flags.sum(axis=0) > 1
             # Between neighbouring numbers there is no other: what holds at both is all.
-            tight = np.flatnonzero(unknown & (np.nextafter(starts, np.inf) >= ends))
+            tight = places_of(unknown & (np.nextafter(starts, np.inf) >= ends))
             if len(tight):
                 flags[:, tight] = self._flags(starts[tight], starts[tight])
                 flags[:, tight] |= self._flags(ends[tight], ends[tight])

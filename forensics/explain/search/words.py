@@ -42,9 +42,9 @@ class Words:
         order = np.lexsort((value, group))
         group, value, low, high = group[order], value[order], low[order], high[order]
         counts = np.bincount(group)
-        rank = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
+        rank = np.arange(len(group)) - (counts.cumsum() - counts)[group]
         words = -(-counts // _LEAVES)
-        first_word = np.cumsum(words) - words
+        first_word = words.cumsum() - words
         word, bit = first_word[group] + rank // _LEAVES, rank % _LEAVES
         self.count = int(words.sum())
         self._first_word = first_word if (words > 1).any() else None

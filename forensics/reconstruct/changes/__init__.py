@@ -6,6 +6,6 @@ nobody announced says so.
 """
 
 from forensics.reconstruct.changes.change import Change
-from forensics.reconstruct.changes.query import before, between
+from forensics.reconstruct.changes.query import before, between, with_runs
 
-__all__ = ["Change", "before", "between"]
+__all__ = ["Change", "before", "between", "with_runs"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -46,6 +46,15 @@ class Change:
     #: The first use or run that shows it, and what showed it; for derived ones ``occurred_at``.
     seen_at: datetime | None = None
     seen_by: Literal["decisions", "lineage"] | None = None
+
+    def seen_as(self, values: Mapping[str, Any], redacted: Mapping[str, str]) -> Change:
+        """This with fields as they may be seen; ``detail`` says by what rule others may not."""
+        said = dict(values)
+        detail = said.get("detail") or {}
+        said["detail"] = detail if isinstance(detail, Mapping) else {"detail": detail}
+        if redacted:
+            said["detail"] = {**said["detail"], "redacted": dict(redacted)}
+        return replace(self, **said)
 
     @property
     def true_from(self) -> datetime:

@@ -7,11 +7,12 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from forensics.lake import sql
-from forensics.lake.read import from_micros, to_micros
+from forensics.lake import seen, sql
 from forensics.lake.snapshot import Snapshot
 from forensics.reconstruct.changes.change import Change
 from forensics.records.jsontext import dumps, loads
+from forensics.records.plural import count_of
+from forensics.records.times import from_micros, to_micros
 
 _LISTED = 4
 _DECLARED = ("features", "steps", "cache_max_age_s", "serving_environments")
@@ -70,7 +71,7 @@ def _moved(before: tuple[Any, ...] | None, now: tuple[Any, ...]) -> str:
     said = {name: loads(text) if text else None for name, text in zip(_DECLARED, now, strict=True)}
     old, new = _by_name(was.get("features")), _by_name(said["features"])
     if before is None:
-        return f"{len(new)} features" if new else "no features"
+        return count_of(len(new), "feature") if new else "no features"
     parts = []
     for words, names in (
         ("new", [name for name in new if name not in old]),
@@ -107,10 +108,10 @@ def overrides(
     """People's replacements of single decisions, oldest first, each as a change."""
     conditions = [] if since is None else [f"epoch_us(occurred_at) >= {to_micros(since)}"]
     rows = _overrides(
-        snapshot, since, until, decision_point, known_by, conditions, f"{_TIMES}, {_NAMED}",
+        snapshot, since, until, decision_point, known_by, conditions, _ASKED,
         "ORDER BY occurred_at, override_id",
     )  # fmt: skip
-    return [_override(row) for row in rows]
+    return _seen(snapshot, rows)
 
 
 #: So many standing overrides that reach beyond one decision are told one by one.
@@ -140,13 +141,15 @@ def standing_overrides(
         "lower(trim(coalesce(scope, 'decision'))) NOT IN ('this decision', 'decision'))"
     )
     order = f"ORDER BY occurred_at DESC, override_id LIMIT {_WIDE_MAX}"
-    rows = _overrides(*asked, [*stood, wide], f"{_TIMES}, {_NAMED}", order)
-    return count, from_micros(last), [_override(row) for row in rows]
+    rows = _overrides(*asked, [*stood, wide], _ASKED, order)
+    return count, from_micros(last), _seen(snapshot, rows)
 
 
 _KNOWN = "epoch_us(coalesce(recorded_at, ingested_at))"
 _TIMES = f"epoch_us(occurred_at), epoch_us(expires_at), {_KNOWN}"
-_NAMED = ", ".join(_OVERRIDE)
+_ASKED = f"{_TIMES}, {', '.join(_OVERRIDE)}, {seen.PLACE}"
+#: Those that may be personal, so that columns do without them.
+_PERSONAL = ("actor", "reason", "original_outcome", "role", "authority", "scope")
 
 
 def _overrides(
@@ -173,9 +176,25 @@ def _overrides(
         conditions.append(f"{_KNOWN} <= {to_micros(known_by)}")
     with sql.reading("The table of overrides"):
         found: list[tuple[Any, ...]] = snapshot.connection.execute(
-            f"SELECT {columns} FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
+            f"SELECT {columns} FROM {seen.source(sql.literal(paths))} "
             f"WHERE {' AND '.join(conditions)} {order}"
         ).fetchall()
+    return found
+
+
+def _seen(snapshot: Snapshot, rows: list[tuple[Any, ...]]) -> list[Change]:
+    """Overrides as changes, as whoever looks may see them."""
+    changes = [_override(row[:-2]) for row in rows]
+    may_see = seen.fields(snapshot, "overrides", [row[-2:] for row in rows], _PERSONAL)
+    if may_see is None:
+        return changes
+    found = []
+    for change, (values, redacted) in zip(changes, may_see, strict=True):
+        said = dict(values)
+        detail = {name: said.pop(name) for name in ("role", "authority", "scope")}
+        said["from_version"] = said.pop("original_outcome")
+        said["detail"] = {name: value for name, value in detail.items() if value}
+        found.append(change.seen_as(said, redacted))
     return found
 
 

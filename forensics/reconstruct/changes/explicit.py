@@ -8,17 +8,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from forensics.lake import sql
-from forensics.lake.read import from_micros, to_micros
+from forensics.lake import seen, sql
 from forensics.lake.snapshot import Snapshot
 from forensics.reconstruct.changes.change import Change
 from forensics.records.jsontext import loads
+from forensics.records.times import from_micros, to_micros
 
 _COLUMNS = (
     "change_id", "kind", "component", "decision_point", "environment", "from_version",
     "to_version", "from_digest", "to_digest", "features", "run_id", "traffic_share", "actor",
     "reviewed_by", "reason", "detail",
 )  # fmt: skip
+#: Those that may be personal, so that columns do without them.
+_PERSONAL = ("actor", "reviewed_by", "reason", "detail")
 _TIMES = ("occurred_at", "expires_at", "coalesce(recorded_at, ingested_at)")
 
 
@@ -78,12 +80,16 @@ def recorded(
     nearest = near.condition(sum(file.rows for file in files)) if near else ""
     with sql.reading("The table of changes"):
         found = snapshot.connection.execute(
-            f"SELECT {times}, {', '.join(_COLUMNS)} "
-            f"FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
+            f"SELECT {times}, {', '.join(_COLUMNS)}, {seen.PLACE} "
+            f"FROM {seen.source(sql.literal(paths))} "
             f"WHERE {' AND '.join(conditions)} {nearest} "
             "ORDER BY occurred_at DESC, change_id"
         ).fetchall()
-    return [_change(row) for row in found]
+    changes = [_change(row[:-2]) for row in found]
+    may_see = seen.fields(snapshot, "changes", [row[-2:] for row in found], _PERSONAL)
+    if may_see is None:
+        return changes
+    return [one.seen_as(*said) for one, said in zip(changes, may_see, strict=True)]
 
 
 def expiries(changes: list[Change]) -> Iterator[Change]:

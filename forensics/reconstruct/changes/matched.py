@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from forensics.lake.read import from_micros, to_micros
 from forensics.lake.summaries import Tenure
 from forensics.reconstruct.changes.change import Change
 from forensics.reconstruct.changes.uses import SHARED, Component, Seen, Uses
+from forensics.records.times import from_micros, to_micros
 
 #: Clocks of those who announce and of those who decide may differ so much.
 SKEW = timedelta(minutes=10)

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from forensics.lake.read import to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.reconstruct.changes import declared, explicit, matched, runs
 from forensics.reconstruct.changes.change import Change
 from forensics.reconstruct.changes.runs import JobRun
 from forensics.reconstruct.changes.uses import Uses, transitions
 from forensics.reconstruct.changes.uses import uses as uses_of
+from forensics.records.times import to_micros
 
 #: As many recorded changes are looked at for one decision; older ones concern it hardly.
 _NEAREST = 500
@@ -104,26 +104,57 @@ def before(
         known_by: leave out what we learnt later.
         limit: how many at most, beside those that brought ``digests``; all where None.
     """
+    return with_runs(
+        snapshot,
+        time,
+        decision_point=decision_point,
+        environment=environment,
+        digests=digests,
+        jobs=jobs,
+        known_by=known_by,
+        limit=limit,
+    )[0]
+
+
+def with_runs(
+    snapshot: Snapshot,
+    time: datetime,
+    *,
+    decision_point: str | None = None,
+    environment: str | None = None,
+    digests: Collection[str] = (),
+    jobs: Collection[str] = (),
+    runs_from: datetime | None = None,
+    known_by: datetime | None = None,
+    limit: int | None = 20,
+) -> tuple[list[Change], list[JobRun]]:
+    """:func:`before`, with the runs that were compared, in the order of their ends.
+
+    ``runs_from`` is the time from which on they are; a week before ``time`` where None.
+    """
     found: list[Change] = []
+    ran: dict[tuple[str, str], JobRun] = {}
     for point in [decision_point] if decision_point is not None else _points(snapshot):
-        found += account(
+        known = account(
             snapshot,
             point,
             known_by=known_by,
-            runs_from=time - _RUNS,
+            runs_from=runs_from or time - _RUNS,
             runs_until=time,
             jobs=jobs,
             near=None if limit is None else explicit.Near(time, _NEAREST, digests),
-        ).changes
+        )
+        found += known.changes
+        ran |= {(run.job, run.run_id): run for run in known.runs}
     result = [
         change
         for change in (found if decision_point is not None else _each_once(found))
         if change.true_from <= time and _may_concern(change, environment, digests)
     ]
-    if limit is None:
-        return result
-    # What brought an artifact that is in use concerns the decision however long ago it was.
-    return result[:limit] + [one for one in result[limit:] if one.to_digest in digests]
+    if limit is not None:
+        # What brought an artifact in use concerns the decision however long ago it was.
+        result = result[:limit] + [one for one in result[limit:] if one.to_digest in digests]
+    return result, list(ran.values())
 
 
 def between(

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from forensics.lake import sql
-from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.reconstruct.changes.change import Change, made_id
+from forensics.records.times import from_micros, to_micros
 
 _ENDED_WELL = "COMPLETE"
 #: The states that a run ends in; of two at one instant the later one here counts.

@@ -10,10 +10,10 @@ from functools import cached_property
 from itertools import pairwise
 
 from forensics.lake import summaries
-from forensics.lake.read import from_micros, to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.lake.summaries import Tenure, Usage
 from forensics.reconstruct.changes.change import Change, made_id
+from forensics.records.times import from_micros, to_micros
 
 #: A version is gone, or new, where chance explains so many decisions without it less often.
 CHANCE = 1e-6
@@ -44,11 +44,6 @@ class Uses:
     known_by: datetime | None
     #: By environment, kind and name; each oldest first.
     components: dict[Component, list[Tenure]]
-
-    def version_at(self, component: Component, us: int) -> Tenure | None:
-        """The use that began last by ``us``."""
-        begun = [use for use in self.components.get(component, ()) if use.first_us <= us]
-        return max(begun, key=lambda use: use.last_us, default=None)
 
     def decisions(self, environment: str) -> Tenure | None:
         """The first to the last decision in an environment."""

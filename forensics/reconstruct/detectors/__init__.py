@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from forensics.reconstruct.detectors.base import Detector
 from forensics.reconstruct.detectors.config import UnreviewedConfig
+from forensics.reconstruct.detectors.data_tests import FailedDataTest
 from forensics.reconstruct.detectors.inputs import (
     DefaultedFeature,
     ExpiredFeature,
@@ -54,6 +55,7 @@ DETECTORS: tuple[Detector, ...] = (
     DefaultedFeature(),
     OutsideTraining(),
     TrainingServingSkew(),
+    FailedDataTest(),
     NewPipelineCode(),
     OverrideWithoutGround(),
     DuplicateDecision(),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from forensics.lake import sql
@@ -19,9 +20,11 @@ from forensics.reconstruct.reconstruction import Evidence, Finding, Severity
 
 if TYPE_CHECKING:
     from forensics.lake.snapshot import Snapshot
-    from forensics.lake.summaries import Usual
+    from forensics.lake.usual import Usual
     from forensics.lineage.declared import Declaration
+    from forensics.lineage.feeding import Feeding
     from forensics.reconstruct.changes import Change
+    from forensics.reconstruct.fed import Source
     from forensics.reconstruct.scales import RunJump
 
 
@@ -41,7 +44,7 @@ Shape = tuple[tuple[str | None, str | None], ...]
 SHAPE = "(hash(list_transform(steps, lambda s: [s.kind, s.id])) >> 1)::BIGINT"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stretch:
     """Decisions of one point between two times, as relations that SQL can be written over.
 
@@ -72,6 +75,15 @@ class Stretch:
     altered: frozenset[str]
     #: The commonest lists of steps, as kind and id, by the value of ``d``'s column ``shape``.
     shapes: Mapping[int, Shape]
+    #: The runs and tests by the end, of any decision point.
+    feeding: Feeding
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        """What fed its features."""
+        from forensics.reconstruct.fed import sources
+
+        return sources(self)
 
     @property
     def announced(self) -> tuple[Change, ...]:

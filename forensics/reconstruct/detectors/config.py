@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from forensics.errors import ForensicsError
 from forensics.lake import sql, summaries
-from forensics.lake.read import to_micros
 from forensics.reconstruct.case import Case
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.detectors.base import (
@@ -26,6 +25,7 @@ from forensics.reconstruct.detectors.base import (
 from forensics.reconstruct.reconstruction import Finding
 from forensics.records.decision import Decision
 from forensics.records.jsontext import dumps
+from forensics.records.times import to_micros
 
 _HOUR_US = 3600 * SECOND_US
 

@@ -277,14 +277,18 @@ class OverrideWithoutGround(Detector):
 
     kind = "override_without_ground"
     checks = (
-        "An override has a reason and an authority that had not expired, and came after the "
-        "decision."
+        "An override has a reason and an authority that had not expired, came after the decision, "
+        "and was of the outcome that was decided."
     )
-    needs = "The override's `reason`, `authority` and, where it has one, `expires_at`."
+    needs = (
+        "The override's `reason`, `authority` and, where it has them, `expires_at` and "
+        "`original_outcome`."
+    )
     says: ClassVar[Mapping[str, Said]] = {
         "ground": Said("warning", "overridden without {0}"),
         "expired": Said("warning", "overridden when the authority for it had expired"),
         "early": Said("warning", "overridden before it was decided"),
+        "other": Said("warning", "the override is of another outcome than was decided"),
     }
     _GROUNDS = ("reason", "authority")
 
@@ -293,9 +297,14 @@ class OverrideWithoutGround(Detector):
         override = case.override
         if override is None:
             return
-        who = f"overridden by {override.get('actor')} to {override.get('final_outcome')}"
+        who = f"overridden by {override.get('actor') or '?'} to {override.get('final_outcome')}"
         detail: dict[str, Any] = {"override_id": override.get("override_id")}
-        lacking = [name for name in self._GROUNDS if not override.get(name)]
+        withheld: Mapping[str, str] = override.get("redacted") or {}
+        lacking = [
+            name
+            for name in self._GROUNDS
+            if not (override.get(name) or name in withheld or "*" in withheld)
+        ]
         if lacking:
             without = " and ".join(lacking)
             yield self.found(
@@ -315,6 +324,14 @@ class OverrideWithoutGround(Detector):
                 f"{who} {ago(case.decision.occurred_at - at)} before it was decided",
                 {**detail, "overridden_at": at},
             )
+        original, decided = override.get("original_outcome"), case.decision.outcome
+        if original is not None and original not in {decided, *case.overridden_to}:
+            yield self.found(
+                "other",
+                f"{who} from {original}, and the recorded outcome is {decided}: one of the two "
+                "records is wrong, or the override is of another decision",
+                {**detail, "original_outcome": original, "outcome": decided},
+            )
 
     def flags(self, stretch: Stretch) -> Mapping[str, str]:
         """See :class:`Detector`."""
@@ -329,4 +346,6 @@ class OverrideWithoutGround(Detector):
             "ground:reason and authority": f"o.us IS NOT NULL AND {both}",
             "expired": "o.expires_us < o.us",
             "early": f"o.us < t - {CLOCK // timedelta(microseconds=1)}",
+            "other": "o.original_outcome <> outcome "
+            "AND NOT list_contains(o.made, o.original_outcome)",
         }

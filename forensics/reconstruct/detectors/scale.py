@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from forensics.errors import ForensicsError
 from forensics.lake import sql
-from forensics.lake.read import to_micros
 from forensics.reconstruct.case import Case
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.detectors.base import (
@@ -21,7 +20,12 @@ from forensics.reconstruct.detectors.base import (
     has_features,
     number,
 )
-from forensics.reconstruct.detectors.pipelines import NewPipelineCode, served
+from forensics.reconstruct.detectors.pipelines import (
+    NewCode,
+    NewPipelineCode,
+    code_of,
+    served,
+)
 from forensics.reconstruct.reconstruction import Finding
 from forensics.reconstruct.scales import (
     FACTORS,
@@ -33,6 +37,7 @@ from forensics.reconstruct.scales import (
     scale_of,
 )
 from forensics.records.jsontext import number_text
+from forensics.records.times import to_micros
 
 _DAY_US = 86_400 * SECOND_US
 
@@ -43,6 +48,10 @@ def _size(factor: float) -> str:
     if factor > 1:
         return f"{factor:,.0f} × its usual scale"
     return f"1/{1 / factor:,.0f} of its usual scale"
+
+
+def _days(days: int) -> str:
+    return "day" if days == 1 else f"{days} days"
 
 
 class ScaleJump(Detector):
@@ -149,7 +158,7 @@ class ScaleJump(Detector):
         else:
             statement = (
                 f"{name} = {number_text(value)}, {size} "
-                f"(median {usual.median:.3g} over {usual.days} days)"
+                f"(usual: {usual.median:.3g}, the median of the {_days(usual.days)} before)"
             )
         writer = _writer_of(case, name)
         detail: dict[str, Any] = {
@@ -344,6 +353,15 @@ def _scales_table(stretch: Stretch, numeric: list[str]) -> str | None:
     return f"SELECT * FROM (VALUES {', '.join(rows)}) AS v({names})" if rows else None
 
 
+def _new_code(case: Case, feature: str) -> NewCode | None:
+    """The code that wrote a feature, where runs tell that it was new."""
+    origin = case.origins.get(feature)
+    code = code_of(case, origin) if origin is not None else None
+    if code is None or case.decision.occurred_at - code.since > NewPipelineCode.RECENT:
+        return None
+    return code
+
+
 def _writer_of(case: Case, feature: str) -> dict[str, Any] | None:
     """The run that wrote a feature's value, and the code change before it."""
     source = next(
@@ -367,6 +385,8 @@ def _writer_of(case: Case, feature: str) -> dict[str, Any] | None:
     )  # fmt: skip
     if change is not None and change.from_version and change.to_version:
         statement += f", code {change.from_version} → {change.to_version}"
+    elif (code := _new_code(case, feature)) is not None:
+        statement += f", code {code.before} → {code.now} (nobody announced it)"
     return {
         "statement": statement,
         "job": source.get("job"),

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from forensics.lake import sql
-from forensics.lake.read import to_micros
 from forensics.reconstruct.case import Case
 from forensics.reconstruct.changes import Change
 from forensics.reconstruct.detectors.base import (
@@ -25,6 +24,8 @@ from forensics.reconstruct.detectors.base import (
     short,
 )
 from forensics.reconstruct.reconstruction import Finding
+from forensics.records.plural import count_of
+from forensics.records.times import to_micros
 
 
 class StaleCache(Detector):
@@ -333,7 +334,8 @@ class DuplicateDecision(Detector):
         if case.twins:
             yield self.found(
                 "twins",
-                f"{case.twins} more record(s) with other content carry the same decision id",
+                f"{count_of(case.twins, 'more record')} with other content "
+                f"{'carries' if case.twins == 1 else 'carry'} the same decision id",
                 {"others": case.twins},
             )
         again = case.around.repeats() if case.around is not None else ()
@@ -359,7 +361,8 @@ class DuplicateDecision(Detector):
         near = stretch.decisions(self.NEAR_US, columns=columns)
         if features:
             yield REPEATS.format(
-                d=stretch.decisions(columns=columns),
+                d=f"SELECT * FROM ({stretch.decisions(columns=columns)}) "
+                f"WHERE {stretch.has_features}",
                 near=near,
                 within=self.NEAR_US,
                 answer="DISTINCT d.request_id, d.decision_id, d.t, 'repeated' AS about",

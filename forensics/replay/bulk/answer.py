@@ -14,10 +14,10 @@ from forensics.errors import NotFoundError
 from forensics.lake import read
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.export import RowWriter
-from forensics.lake.read import from_micros
 from forensics.lake.snapshot import Location, Snapshot
 from forensics.lake.summaries import in_use
 from forensics.records.replay import Verdict
+from forensics.records.times import from_micros
 from forensics.replay.bulk.census import Census, count
 from forensics.replay.bulk.common import Common, in_common
 from forensics.replay.bulk.engine import Engine

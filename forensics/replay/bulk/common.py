@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from forensics.lake.read import from_micros
+from forensics.records.plural import share_words
+from forensics.records.times import from_micros
 from forensics.replay.bulk.census import Census
 from forensics.replay.bulk.tally import OTHERS, Group, Tally, Values
 
@@ -84,16 +85,6 @@ def named(value: str, window: Tally) -> str:
     short = value.removeprefix("sha256:")[:6]
     name = window.names.get(value)
     return f"{name} ({short})" if name else short
-
-
-def share_words(part: int, whole: int) -> str:
-    """A share as ``12 %``, with as many digits as tell it from 0 and 100."""
-    if not whole:
-        return "0 %"
-    percent = 100 * part / whole
-    if 0 < percent < 9.95:
-        return f"{percent:.2g} %"
-    return f"{percent:.1f} %" if 99 < percent < 100 else f"{percent:.0f} %"
 
 
 def _when(group: Group, window: int, census: Census) -> Common | None:

@@ -19,8 +19,8 @@ from forensics.lake.batches import BATCH_ROWS
 from forensics.lake.catalog import DataFile
 from forensics.lake.datafile import DataReader
 from forensics.lake.protect import require_columns
-from forensics.lake.read import to_micros
 from forensics.lake.snapshot import Snapshot
+from forensics.records.times import to_micros
 from forensics.replay.bulk.engine import Engine, Stopped
 from forensics.replay.bulk.task import SegmentTask, Told
 

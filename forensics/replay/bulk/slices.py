@@ -13,9 +13,9 @@ from forensics.errors import UsageError
 from forensics.lake import sql
 from forensics.lake.batches import Batch
 from forensics.lake.find import COLUMNS, FIELDS
-from forensics.lake.read import to_micros
 from forensics.lake.snapshot import Snapshot
 from forensics.lake.texts import Texts
+from forensics.records.times import to_micros
 from forensics.replay.bulk.run import Window, files
 
 if TYPE_CHECKING:

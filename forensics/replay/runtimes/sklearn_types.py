@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import zlib
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
@@ -159,12 +158,6 @@ _ALLOWED: dict[str, frozenset[str] | None] = {
 TRUSTED = tuple(
     sorted({*_OBJECTS, *_LOSSES, "numpy.dtype", "sklearn.tree._tree.Tree",
             "sklearn.utils._bunch.Bunch", "collections.OrderedDict"})
-)  # fmt: skip
-
-
-_UNREADABLE = (
-    BadZipFile, EOFError, KeyError, NotImplementedError, OSError, RecursionError, RuntimeError,
-    ValueError, zlib.error,
 )  # fmt: skip
 
 

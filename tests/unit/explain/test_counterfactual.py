@@ -64,7 +64,7 @@ def _on_grid(change: CounterfactualChange) -> bool:
     return abs(steps - round(steps)) < 1e-6 and round(change.to_value, decimals) == change.to_value
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(row=st.integers(0, 299), limit=st.integers(1, 5))
 def test_every_answer_flips_at_its_value_and_at_the_ends_of_its_range(
     service: Any, row: int, limit: int
@@ -133,9 +133,21 @@ def test_every_value_within_a_single_range_flips(service: Any) -> None:
     assert seen
 
 
-def test_two_levers_are_only_offered_where_both_are_needed(service: Any) -> None:
+@pytest.mark.torture
+def test_every_answer_to_every_row_flips_at_its_value_and_at_the_ends_of_its_range(
+    service: Any,
+) -> None:
+    flips = test_every_answer_flips_at_its_value_and_at_the_ends_of_its_range
+    for row in range(300):
+        flips.hypothesis.inner_test(service, row, 5)
+
+
+@pytest.mark.parametrize(
+    "rows", [slice(20), pytest.param(slice(20, 300), marks=pytest.mark.torture)], ids=["few", "all"]
+)
+def test_two_levers_are_only_offered_where_both_are_needed(service: Any, rows: slice) -> None:
     pairs = 0
-    for features in service.rows[:60]:
+    for features in service.rows[rows]:
         decision = service.decide(features)
         for answer in _ask(service, decision, limit=5):
             if len(answer.changes) < 2:

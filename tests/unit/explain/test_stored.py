@@ -22,8 +22,9 @@ from forensics.explain.stored import ModelWindow, Window, attributions
 from forensics.lake import derived
 from forensics.lake.artifacts import ArtifactStore, digest_of
 from forensics.lake.compact import compact
-from forensics.lake.read import decision, records, to_micros
+from forensics.lake.read import decision, records
 from forensics.lake.snapshot import take
+from forensics.records.times import to_micros
 from forensics.replay.client import ModelWorker
 from forensics.replay.session import ReplaySession
 from forensics.testing import decision_record

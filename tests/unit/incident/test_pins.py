@@ -212,7 +212,7 @@ def test_a_record_that_was_replaced_with_its_leaf_is_told(
     assert checked.reason == "the record of d0 is another than then"
     same = again(lake, counted)
     assert same.status == "holds"
-    assert same.remark == "its window holds 10 decisions as then, but not the same"
+    assert same.remark == "its window has 10 decisions as then, not the same"
 
 
 def test_what_varies_with_the_machine_is_left_out(sample_lake: Path) -> None:

@@ -57,6 +57,11 @@ class _Number(str):
     """A number as it stands in JSON."""
 
 
+NUMBERS = st.lists(WRITTEN, min_size=1, max_size=12)
+LISTS = st.lists(st.lists(WRITTEN, min_size=1, max_size=5), min_size=1, max_size=6)
+TEXTS = st.lists(st.text(max_size=60), min_size=1, max_size=12)
+
+
 def said_of(lines: list[str], feature: str = "x") -> list[Any]:
     """What `trace --json` says of a feature of each of some decisions, numbers as they stand."""
     with tempfile.TemporaryDirectory() as folder:
@@ -78,8 +83,8 @@ def line_with(written: str) -> str:
     return json.dumps(decision_record(features={"x": "HERE"})).replace('"HERE"', written)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(WRITTEN, min_size=1, max_size=12))
+@settings(max_examples=8, deadline=None)
+@given(NUMBERS)
 def test_any_number_comes_back_from_a_trace_as_it_was_written(written: list[str]) -> None:
     said = said_of([line_with(text) for text in written])
     for text, answer in zip(written, said, strict=True):
@@ -92,8 +97,8 @@ def test_non_finite_numbers_may_be_logged_as_strings_as_protojson_does(text: str
     assert said_of([line_with("1.5"), line_with(f'"{text}"')]) == ["1.5", text]
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(st.lists(WRITTEN, min_size=1, max_size=5), min_size=1, max_size=6))
+@settings(max_examples=6, deadline=None)
+@given(LISTS)
 def test_lists_of_numbers_come_back_as_they_were_written(lists: list[list[str]]) -> None:
     said = said_of([line_with(f"[{', '.join(written)}]") for written in lists])
     for written, answer in zip(lists, said, strict=True):
@@ -102,14 +107,14 @@ def test_lists_of_numbers_come_back_as_they_were_written(lists: list[list[str]])
         assert all(map(same, written, shown)), (written, shown)
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(st.text(max_size=60), min_size=1, max_size=12))
+@settings(max_examples=6, deadline=None)
+@given(TEXTS)
 def test_any_text_comes_back_from_a_trace_as_it_was_written(texts: list[str]) -> None:
     assert said_of([line_with(json.dumps(text)) for text in ["first", *texts]]) == ["first", *texts]
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(WRITTEN, min_size=1, max_size=8))
+@settings(max_examples=6, deadline=None)
+@given(NUMBERS)
 def test_scores_and_fields_outside_the_contract_keep_their_numbers(written: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "lake"
@@ -124,6 +129,21 @@ def test_scores_and_fields_outside_the_contract_keep_their_numbers(written: list
             (found,) = forensics.open(root).trace(record["request_id"], replay=False)
             assert same(text, dumps(found.decision.score)), text
             assert same(text, dumps(found.decision.extra["own_field"])[1:-1]), text
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(
+    ("test", "strategy"),
+    [
+        (test_any_number_comes_back_from_a_trace_as_it_was_written, NUMBERS),
+        (test_lists_of_numbers_come_back_as_they_were_written, LISTS),
+        (test_any_text_comes_back_from_a_trace_as_it_was_written, TEXTS),
+        (test_scores_and_fields_outside_the_contract_keep_their_numbers, NUMBERS),
+    ],
+    ids=["numbers", "lists", "texts", "scores"],
+)
+def test_very_many_come_back_too(test: Any, strategy: st.SearchStrategy[Any]) -> None:
+    settings(max_examples=200, deadline=None)(given(strategy)(test.hypothesis.inner_test))()
 
 
 @settings(max_examples=200, deadline=None)

@@ -16,8 +16,8 @@ from forensics.lake import find
 from forensics.lake.counting import tally
 from forensics.lake.find import Query
 from forensics.lake.leaves import leaves
-from forensics.lake.read import to_micros
 from forensics.lake.snapshot import take
+from forensics.records.times import to_micros
 from forensics.testing import decision_record
 
 Run = Callable[..., Any]

@@ -174,6 +174,21 @@ def test_init_leaves_an_existing_lake_as_it_is(lake: Path, take_in: TakeIn) -> N
     assert len(ids(lake)) == 3
 
 
+@pytest.mark.parametrize(
+    "damaged", ["requirfd = true", "[acces]", "[access]\nrequired = true\nmore = 1", "access = 1"]
+)
+def test_a_setting_that_nobody_knows_is_refused_rather_than_ignored(
+    lake: Path, damaged: str
+) -> None:
+    """It may be one that a flipped bit has renamed, and that was to keep something in or out."""
+    text = (lake / "lake.toml").read_text()
+    (lake / "lake.toml").write_text(f"{text}[access]\nrequired = true\n")
+    layout.identity(lake)
+    (lake / "lake.toml").write_text(f"{text}{damaged}\n")
+    with pytest.raises(LakeError, match="cannot be understood"):
+        layout.identity(lake)
+
+
 def test_a_lake_of_a_newer_format_is_refused_by_name(lake: Path) -> None:
     text = (lake / "lake.toml").read_text()
     (lake / "lake.toml").write_text(text.replace("format = 1", "format = 2"))

@@ -12,8 +12,9 @@ from forensics.ingest.assemble import assemble
 from forensics.ingest.interface import NO_OPTIONS
 from forensics.integrity.leaf import leaf_hash
 from forensics.lake import protect
+from forensics.lake.subject_keys import key_store
 from forensics.records.jsontext import dumps, loads
-from forensics.testing import decision_record
+from forensics.testing import change_record, decision_record, outcome_record, override_record
 
 PERSONAL = ["subject.id", "features.income", "raw_request", "steps.outputs", "my_own", "consumer"]
 
@@ -90,7 +91,7 @@ def test_who_is_one_subject_has_one_token_and_one_key(guarded: Path) -> None:
 def test_without_its_key_a_record_is_read_by_nobody(guarded: Path) -> None:
     kept = protect.protected(guarded, "decisions/credit_line", parsed([secret()]))
     (row,) = kept.to_pylist()
-    protect.key_store(guarded).destroy(row["subject"]["id"], "e-1")
+    protect.key_store(guarded).destroy([row["subject"]["id"]], "e-1")
     assert protect.opened(guarded, row["raw"]) == (None, "erased: e-1")
 
 
@@ -101,3 +102,52 @@ def test_where_nothing_is_personal_records_stay_as_they_are(guarded: Path, lake:
     assert protect.protected(guarded, "decisions/credit_line", table) is table
     (lake / "privacy.toml").unlink()
     assert protect.protected(guarded, "decisions/credit_line", table) is table
+
+
+def test_of_records_beside_decisions_those_that_name_a_person_are_encrypted(guarded: Path) -> None:
+    """The policy names no field of changes; one of them says who it is about, and what."""
+    plain = [change_record(change_id=f"c-{n}") for n in range(3)]
+    named = change_record(change_id="c-9", subject={"id": "anna-svensson"}, my_own="anna-svensson")
+    records = [plain[0], named, *plain[1:]]
+    numbered = [(n, dumps(record).encode(), record) for n, record in enumerate(records, 1)]
+    (table,) = assemble("test", numbered, {}, NO_OPTIONS).tables.values()
+    kept = protect.protected(guarded, "changes", table)
+    assert kept["change_id"] == table["change_id"]
+    assert [raw[:1] == b"\0" for raw in kept["raw"].to_pylist()] == [False, True, False, False]
+    assert b"anna" not in repr(kept.to_pylist()).encode()
+    row = kept.to_pylist()[1]
+    assert loads(row["extra"]) == {"subject": {"id": key_store(guarded).token("anna-svensson")}}
+    raw, _ = protect.opened(guarded, row["raw"])
+    assert raw is not None
+    assert leaf_hash(row["salt"], raw) == row["leaf"]
+
+
+def test_what_belongs_to_a_decision_is_encrypted_under_that_decisions_key(guarded: Path) -> None:
+    text = 'personal = ["override.reason", "outcome.label"]\n'
+    (guarded / "privacy.toml").write_text(text, encoding="utf-8")
+    records = [
+        override_record(decision_id="d", reason="anna-svensson called"),
+        outcome_record(decision_id="d", label="anna-svensson"),
+        outcome_record(decision_id="e", label="anna-svensson"),
+    ]
+    numbered = [(n, dumps(record).encode(), record) for n, record in enumerate(records, 1)]
+    tables = assemble("test", numbered, {}, NO_OPTIONS).tables
+    kept = [protect.protected(guarded, name, table) for name, table in tables.items()]
+    rows = [row for table in kept for row in table.to_pylist()]
+    assert b"anna" not in repr(rows).encode()
+    first, second, other = (row["raw"][:26] for row in rows)
+    assert first == second
+    assert second != other
+    store = key_store(guarded)
+    assert store.destroy([store.token(protect.alone_decision("d"))], "e-1") == 1
+    assert [protect.opened(guarded, row["raw"])[0] is None for row in rows] == [True, True, False]
+
+
+def test_a_field_outside_the_contract_is_protected_where_it_alone_is_personal(
+    guarded: Path,
+) -> None:
+    (guarded / "privacy.toml").write_text('personal = ["my_own"]\n', encoding="utf-8")
+    kept = protect.protected(guarded, "decisions/credit_line", parsed([secret(subject=None)]))
+    (row,) = kept.to_pylist()
+    assert row["raw"].startswith(b"\0")
+    assert row["extra"] is None

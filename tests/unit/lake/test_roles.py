@@ -8,17 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from forensics.api import Lake, open_lake
 from forensics.errors import UsageError
 from forensics.lake import looks
-from forensics.lake.read import to_micros
 from forensics.lake.snapshot import take
 from forensics.lake.window import Reader, View
 from forensics.records.jsontext import dumps
 from forensics.records.looker import looking
-from forensics.testing import decision_record
+from forensics.records.times import to_micros
+from forensics.testing import change_record, decision_record, outcome_record, override_record
 
 TakeIn = Callable[..., Any]
 #: Each personal field with a value that can stand nowhere else.
@@ -173,3 +174,111 @@ def test_many_at_once_are_not_run_without_what_is_personal(guarded: Path) -> Non
                 ask()
             assert "features.phone" in refused.value.why
         assert "phone" in opened.check().beyond_columns["personal_features"]
+
+
+BESIDE = """
+personal = ["subject.id", "override.reason", "override.actor", "outcome.label", "change.*"]
+[roles.all]
+users = ["u-all"]
+unmask = ["*"]
+[roles.changes]
+users = ["u-changes"]
+unmask = ["change.reason"]
+"""
+WORDS = {
+    "override": ("why-88101", "who-88102"),
+    "outcome": ("label-88103",),
+    "change": ("change-88104", "detail-88105"),
+}
+
+
+@pytest.fixture(params=["in the clear", "encrypted"])
+def beside(
+    request: pytest.FixtureRequest, lake: Path, take_in: TakeIn, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:  # fmt: skip
+    """A decision with an override, a label and a change before it, before or since a policy."""
+    monkeypatch.setenv("FORENSICS_KEY_STORE", str(tmp_path / "keys"))
+    if request.param == "encrypted":
+        (lake / "privacy.toml").write_text(BESIDE, encoding="utf-8")
+    at = "2026-10-02T00:00:00Z"
+    take_in(
+        [
+            decision_record(decision_id="d", request_id="r", occurred_at=at),
+            override_record(decision_id="d", request_id="r", occurred_at=at, scope="the day",
+                            reason="why-88101", actor="who-88102"),
+            outcome_record(decision_id="d", request_id="r", label="label-88103"),
+            change_record(occurred_at="2026-10-01T23:00:00Z", reason="change-88104",
+                          detail={"x": "detail-88105"}),
+        ]
+    )  # fmt: skip
+    (lake / "privacy.toml").write_text(BESIDE, encoding="utf-8")
+    if request.param == "encrypted":
+        stored = b"".join(path.read_bytes() for path in lake.rglob("*") if path.is_file())
+        values = b"".join(
+            repr(pq.read_table(path).to_pylist()).encode() for path in lake.rglob("*.parquet")
+        )
+        for word in sum(WORDS.values(), ()):
+            assert word.encode() not in stored + values, word
+    return lake
+
+
+def test_records_beside_decisions_are_shown_by_role_wherever_they_are_shown(beside: Path) -> None:
+    ways: dict[str, Callable[[Lake], str]] = {
+        "trace": lambda lake: str([one.to_dict() for one in lake.trace("r")]),
+        "report": lambda lake: dumps(lake.decision_report("r").to_dict()),
+        "changes": lambda lake: str([one.to_dict() for one in lake.changes()]),
+        "timeline": lambda lake: dumps(lake.timeline().to_dict()),
+        "as-of": lambda lake: dumps(lake.as_of("2026-10-02T01:00:00Z").to_dict()),
+    }
+    expected = {
+        "u-all": {*WORDS["override"], *WORDS["outcome"], *WORDS["change"]},
+        "u-changes": {"change-88104"},
+        "u-nobody": set(),
+    }
+    paths = {
+        "u-all": {"override.reason", "override.actor", "outcome.label", "change.reason",
+                  "change.detail", "subject.id"},
+        "u-changes": {"change.reason"},
+        "u-nobody": set(),
+    }  # fmt: skip
+    with open_lake(beside) as opened:
+        for actor, words in expected.items():
+            looks._last.clear()
+            (beside / "spool" / "access.log").unlink(missing_ok=True)
+            with looking(actor=actor):
+                shown = {name: way(opened) for name, way in ways.items()}
+            log = (beside / "spool" / "access.log").read_text(encoding="utf-8")
+            told = {
+                path for line in log.splitlines() for path in json.loads(line).get("unmasked", ())
+            }
+            assert told == paths[actor]
+            seen = {word for word in sum(WORDS.values(), ()) if word in "".join(shown.values())}
+            assert seen == words, actor
+            # Who may not see a reason is not told that there was none.
+            with looking(actor=actor):
+                (one,) = opened.trace("r", replay=False)
+                found = [*one.findings, *opened.check().found]
+            assert not any("without reason" in str(finding) for finding in found)
+            if actor == "u-nobody":
+                assert "u-nobody has no role" in shown["trace"]
+                assert "u-nobody has no role" in shown["changes"]
+
+
+def test_a_diff_names_what_is_masked_and_does_not_compare_it(guarded: Path) -> None:
+    with open_lake(guarded) as opened:
+        with looking(actor="u-nobody"):
+            found = opened.diff("r", "other")
+        with looking(actor="u-everything"):
+            seen = opened.diff("r", "other")
+    masked = {(one.section, one.name): one for one in found.differences if one.rule}
+    assert {("features", "phone"), ("outcome", "consumer.received")} <= masked.keys()
+    phone = masked["features", "phone"]
+    assert (phone.a, phone.a_evidence, phone.rule) == (
+        None,
+        "redacted",
+        "role nobody may not see it",
+    )
+    assert not any(one.rule for one in seen.differences)
+    (clear,) = (one for one in seen.differences if one.name == "phone")
+    assert clear.a == FIELDS["features.phone"]

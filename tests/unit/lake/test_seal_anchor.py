@@ -212,6 +212,27 @@ def test_openssl_accepts_the_timestamp_of_a_checkpoint(
     assert run("verify", "--lake", filled).code == 5
 
 
+def test_a_flipped_bit_in_what_others_signed_is_named(
+    filled: Path, authority: Any, run: Any
+) -> None:
+    """Only their keys tell what a signature is worth; that it is the one that was kept, a sum."""
+    witness, (_, post) = Witness(), authority
+    folder = seal_anchor.stamp(seal_anchor.advance(filled), "http://tsa", 7, post)
+    ours = Log(filled, seal_keys.origin_of(layout.identity(filled)))
+    assert seal_anchor.witness(ours, "http://witness", witness.key, witness) == folder
+    assert run("verify", "--lake", filled).code == 0
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(kept) == {"checkpoint", "stamped", "timestamp.tsr", "SHA256SUMS"}
+    for name, data in kept.items():
+        (folder / name).write_bytes(data[:-5] + bytes([data[-5] ^ 1]) + data[-4:])
+        done = run("verify", "--lake", filled, "--json")
+        assert done.code == 5
+        assert any(name in str(defect) for defect in done.json["defects"]), name
+        (folder / name).write_bytes(data)
+    (folder / "timestamp.tsr").unlink()
+    assert run("verify", "--lake", filled).code == 5
+
+
 def test_what_is_no_timestamp_of_the_checkpoint_is_refused(filled: Path, authority: Any) -> None:
     _, post = authority
     ours = seal_anchor.advance(filled)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ from typing import Any
 import pytest
 
 import forensics
-from forensics.ingest.run import Report
-from forensics.lake import index, summaries
+from forensics.ingest.run import run as ingest
+from forensics.ingest.sources import open_source
+from forensics.lake import index, layout, summaries
 from forensics.lake.compact import compact
 from forensics.lake.snapshot import take
-from forensics.testing import FIRST_TIME, decision_record
+from forensics.lake.usual import usual as usual_of
+from forensics.testing import FIRST_TIME, decision_record, write_lines
 
-TakeIn = Callable[..., Report]
 COMMITS = 20
 EACH = 12
 
@@ -27,9 +27,11 @@ def at(number: int) -> str:
     return (FIRST_TIME + timedelta(minutes=7 * number)).isoformat()
 
 
-@pytest.fixture
-def decisions(take_in: TakeIn) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
     """Twenty commits over a day and a bit; the model changes midway, one in four is a canary."""
+    folder = tmp_path_factory.mktemp("summaries")
+    layout.create(folder / "lake")
     made = [
         decision_record(
             occurred_at=at(number),
@@ -40,8 +42,20 @@ def decisions(take_in: TakeIn) -> list[dict[str, Any]]:
         for number in range(COMMITS * EACH)
     ]
     for start in range(0, len(made), EACH):
-        take_in(made[start : start + EACH])
-    return made
+        lines = write_lines(folder / f"records-{start}.jsonl", made[start : start + EACH])
+        ingest(folder / "lake", open_source(lines))
+    return folder / "lake", made
+
+
+@pytest.fixture
+def lake(built: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> Path:
+    """A copy of them for each test."""
+    return Path(shutil.copytree(built[0], tmp_path / "lake"))
+
+
+@pytest.fixture
+def decisions(built: tuple[Path, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return built[1]
 
 
 def test_their_files_stay_few_and_every_look_up_is_right(
@@ -68,16 +82,16 @@ def test_an_index_has_one_entry_for_each_id_of_each_record(
 def test_what_is_usual_is_what_the_days_held(lake: Path, decisions: list[dict[str, Any]]) -> None:
     snapshot = take(lake)
     day = FIRST_TIME.toordinal() - datetime(1970, 1, 1).toordinal()  # noqa: DTZ001
-    usual = summaries.usual(snapshot, "credit_line", day, day + 1)
+    usual = usual_of(snapshot, "credit_line", day, day + 1)
     assert set(usual) == {"x", "gap"}
     x = usual["x"]
     assert (x.days, x.rows, x.low, x.high) == (2, 240, 0, 239)
     assert 0 <= x.q01 < x.median < x.q99 <= 239
     assert (usual["gap"].rows, usual["gap"].low, usual["gap"].high) == (120, 1, 1)
-    first = summaries.usual(snapshot, "credit_line", day, day)["x"]
+    first = usual_of(snapshot, "credit_line", day, day)["x"]
     per_day = Counter(decision["occurred_at"][:10] for decision in decisions)
     assert (first.days, first.rows) == (1, per_day[FIRST_TIME.date().isoformat()])
-    assert summaries.usual(snapshot, "elsewhere", day, day) == {}
+    assert usual_of(snapshot, "elsewhere", day, day) == {}
 
 
 def test_what_was_in_use_is_counted_once_by_hour_environment_and_version(
@@ -121,7 +135,7 @@ def test_merging_files_of_a_lake_without_an_index_loses_no_summary(
     compact(lake)
     assert summaries.tenures(take(lake), "credit_line") == before
     day = FIRST_TIME.toordinal() - datetime(1970, 1, 1).toordinal()  # noqa: DTZ001
-    assert summaries.usual(take(lake), "credit_line", day, day + 1)["x"].rows == len(decisions)
+    assert usual_of(take(lake), "credit_line", day, day + 1)["x"].rows == len(decisions)
 
 
 @pytest.mark.parametrize("number", [61, 119, 121, 239])

@@ -15,6 +15,7 @@ from forensics.errors import IntegrityError
 from forensics.lake import summaries, summed
 from forensics.lake.compact import compact
 from forensics.lake.snapshot import take
+from forensics.lake.usual import usual as usual_of
 from forensics.lake.verify.whole import Options, verify
 from forensics.testing import decision_record
 
@@ -29,7 +30,7 @@ def one_file(lake: Path, kind: str) -> Path:
 
 def read(lake: Path) -> None:
     snapshot = take(lake)
-    summaries.usual(snapshot, "credit_line", 0, 1 << 20)
+    usual_of(snapshot, "credit_line", 0, 1 << 20)
     summaries.in_use(snapshot, until_us=1 << 62)
 
 

@@ -12,20 +12,11 @@ from typing import Any
 import pytest
 
 from forensics.errors import UsageError
-from forensics.lake import scan, window
-from forensics.lake.read import to_micros
+from forensics.lake import pages, scan
+from forensics.lake.pages import KeptPages, known_spans
 from forensics.lake.snapshot import take
-from forensics.lake.window import (
-    KEY,
-    TIME,
-    Cancelled,
-    KeptPages,
-    Reader,
-    Row,
-    View,
-    known_spans,
-    names_of,
-)
+from forensics.lake.window import KEY, TIME, Cancelled, Reader, Row, View, names_of
+from forensics.records.times import to_micros
 from forensics.testing import decision_record
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
@@ -220,7 +211,7 @@ def test_files_that_the_summaries_do_not_know_are_counted(
     asked = view(other)
     assert known_spans(other, asked) is not None
     assert whole(other, asked).matches == len(records)
-    monkeypatch.setattr(window, "_UNKNOWN_ROWS_MAX", 100)
+    monkeypatch.setattr(pages, "_UNKNOWN_ROWS_MAX", 100)
     assert known_spans(other, asked) is None
     assert whole(other, asked).matches == len(records)
 

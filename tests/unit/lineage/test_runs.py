@@ -22,9 +22,11 @@ from forensics.ingest.run import Report
 from forensics.ingest.run import run as ingest
 from forensics.ingest.sources import open_source
 from forensics.lake import compact, layout
-from forensics.lake.read import to_micros
 from forensics.lake.snapshot import take
+from forensics.lineage import run as one_run
 from forensics.lineage import runs
+from forensics.lineage.dataset_names import names_of
+from forensics.records.times import to_micros
 from forensics.testing import decision_record, run_event, write_lines
 
 TakeIn = Callable[..., Report]
@@ -50,15 +52,15 @@ def dataset(name: str, own: Mapping[str, Any] = {}, **facets: Any) -> Json:
     return {"namespace": "warehouse", "name": name, "facets": facets, "outputFacets": dict(own)}
 
 
-def told(*events: Json) -> Iterator[runs.Told]:
+def told(*events: Json) -> Iterator[one_run.Told]:
     for number, item in enumerate(events):
         occurred = to_micros(datetime.fromisoformat(item["eventTime"]))
         received = to_micros(at(10_000 + number))
-        yield runs.Told(item, event_id(item), occurred, received, True)
+        yield one_run.Told(item, event_id(item), occurred, received, True)
 
 
-def merged(*events: Json) -> runs.Run:
-    (run,) = runs.merged(told(*events))
+def merged(*events: Json) -> one_run.Run:
+    (run,) = one_run.merged(told(*events))
     return run
 
 
@@ -119,7 +121,7 @@ def test_a_run_says_what_its_facets_say_of_it() -> None:
     )  # fmt: skip
     assert (run.job, run.run_id, run.code_version) == ("pipelines/billing_features", "r", "88ac")
     assert run.producer == "https://example.org/scheduler"
-    assert (run.error, run.parent) == ("disk full", runs.Parent("n", "dag", "p"))
+    assert (run.error, run.parent) == ("disk full", one_run.Parent("n", "dag", "p"))
     assert run.nominal_at == NOON - timedelta(hours=2)
     assert (run.first_known_at, run.verified) == (at(10_000), True)
 
@@ -131,7 +133,7 @@ def test_what_facets_say_oddly_is_left_out() -> None:
 
 
 def test_one_id_in_two_jobs_is_two_runs() -> None:
-    both = runs.merged(told(event(1), event(0, job="other"), event(2, job="other")))
+    both = one_run.merged(told(event(1), event(0, job="other"), event(2, job="other")))
     assert [(run.job_name, run.events) for run in both] == [("other", 2), ("billing_features", 1)]
 
 
@@ -164,7 +166,7 @@ EVENTS = st.lists(
 )  # fmt: skip
 
 
-def seen(found: list[runs.Run]) -> list[runs.Run]:
+def seen(found: list[one_run.Run]) -> list[one_run.Run]:
     """Runs without when they were received, and how often: that may differ."""
     return [replace(run, first_known_at=NOON) for run in found]
 
@@ -173,10 +175,10 @@ def seen(found: list[runs.Run]) -> list[runs.Run]:
 def test_order_and_repetition_change_nothing(events: list[Json], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(events)))
     shuffled = data.draw(st.permutations([*events, *again]))
-    assert seen(runs.merged(told(*shuffled))) == seen(runs.merged(told(*events)))
+    assert seen(one_run.merged(told(*shuffled))) == seen(one_run.merged(told(*events)))
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_a_lake_gives_one_view_of_events_in_whatever_files_words_and_order_they_came(
     events: list[Json], chance: random.Random
@@ -184,7 +186,7 @@ def test_a_lake_gives_one_view_of_events_in_whatever_files_words_and_order_they_
     with TemporaryDirectory() as name:
         folder = Path(name)
         together = _lake(folder / "one", [write_lines(folder / "all.jsonl", events)])
-        assert together == seen(runs.merged(told(*events)))
+        assert together == seen(one_run.merged(told(*events)))
         copies = [*events, *chance.sample(events, len(events) // 2)]
         chance.shuffle(copies)
         cut = chance.randint(0, len(copies))
@@ -196,6 +198,14 @@ def test_a_lake_gives_one_view_of_events_in_whatever_files_words_and_order_they_
         assert _lake(folder / "two", files) == together
 
 
+@pytest.mark.torture
+def test_lakes_give_one_view_of_very_many_events() -> None:
+    one_view = (
+        test_a_lake_gives_one_view_of_events_in_whatever_files_words_and_order_they_came
+    ).hypothesis.inner_test
+    settings(max_examples=200)(given(EVENTS, st.randoms(use_true_random=False))(one_view))()
+
+
 def _respaced(value: Any, chance: random.Random) -> Any:
     if isinstance(value, dict):
         names = list(value)
@@ -204,7 +214,7 @@ def _respaced(value: Any, chance: random.Random) -> Any:
     return value
 
 
-def _lake(root: Path, files: list[Path]) -> list[runs.Run]:
+def _lake(root: Path, files: list[Path]) -> list[one_run.Run]:
     layout.create(root)
     for path in files:
         assert ingest(root, open_source(path)).quarantined_total == 0
@@ -284,7 +294,7 @@ def test_a_dataset_is_known_by_every_name_that_a_symlink_gave_it(
              event(3, outputs=["elsewhere"], run="foreign")])  # fmt: skip
     for name in ("path", "table", "view"):
         assert writers(lake, f"warehouse/{name}", 9) == [("billing_features", "writer")]
-    assert runs.names_of(take(lake), "warehouse/view") == {
+    assert names_of(take(lake), "warehouse/view") == {
         "warehouse/path", "warehouse/table", "warehouse/view"
     }  # fmt: skip
 

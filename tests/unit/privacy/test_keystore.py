@@ -10,7 +10,8 @@ import pytest
 
 from forensics.errors import IntegrityError, LakeError
 from forensics.privacy import cipher
-from forensics.privacy.keystore import KeyStore, usual_path
+from forensics.privacy.keystore import KeyStore
+from forensics.privacy.places import usual_path
 
 RAW = b'{"income": 4711}'
 
@@ -48,8 +49,8 @@ def test_a_destroyed_key_is_in_no_byte_of_the_files_and_opens_nothing(path: Path
         "SELECT wrapped FROM keys WHERE token = ?", (anna,)
     ).fetchone()
     assert wrapped in path.read_bytes()
-    assert store.destroy(anna, "e-1") == 1
-    assert store.destroy(anna, "e-2") == 0
+    assert store.destroy([anna], "e-1") == 1
+    assert store.destroy([anna], "e-2") == 0
     assert store.key(keys[anna].key_id) is None
     assert store.erasure_of(cipher.key_id_of(sealed) or b"") == "e-1"
     store.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from forensics.errors import UsageError
-from forensics.privacy.policy import policy
+from forensics.privacy.policy import Policy, Role, policy
 from forensics.records.looker import Looker
 
 TEXT = """
@@ -110,6 +110,10 @@ def test_a_newer_file_counts_at_once(lake: Path) -> None:
         "personal = ['steps.outputs.who']",
         "personal = ['my_own.email']",
         "personal = ['consumer.recieved']",
+        "personal = ['override']",
+        "personal = ['override.final_outcome']",
+        "personal = ['outcome.arrived_at']",
+        "personal = ['change.detail.who']",
         "[roles.x]\nuser = ['anna']",
         "[roles]\nx = 3",
     ],
@@ -118,3 +122,70 @@ def test_a_file_that_is_no_policy_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "privacy.toml").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match="no privacy policy"):
         policy(tmp_path)
+
+
+BESIDE = """
+personal = ["subject.id", "my_own", "override.reason", "triage:change.*"]
+
+[roles.oncall]
+users = ["anna"]
+unmask = ["change.reason"]
+
+[roles.mender]
+users = ["bo"]
+unmask = ["quarantine", "my_own"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "point", "path", "personal"),
+    [
+        ("override", "credit_line", "reason", True),
+        ("override", "", "reason", True),
+        ("override", "credit_line", "actor", False),
+        ("override", "credit_line", "decision_id", False),
+        ("override", "credit_line", "subject.id", True),
+        ("override", "credit_line", "my_own", True),
+        ("outcome", "credit_line", "label", False),
+        ("change", "triage", "detail", True),
+        ("change", "", "detail", True),
+        ("change", "credit_line", "detail", False),
+        ("change", "triage", "component", False),
+        ("decision", "credit_line", "override.reason", True),
+    ],
+)
+def test_records_beside_decisions_have_personal_fields_of_their_own(
+    tmp_path: Path, kind: str, point: str, path: str, personal: bool
+) -> None:
+    (tmp_path / "privacy.toml").write_text(BESIDE, encoding="utf-8")
+    assert policy(tmp_path).is_personal_in(kind, point, path) == personal
+
+
+def test_a_policy_concerns_the_kinds_and_points_that_its_paths_name(tmp_path: Path) -> None:
+    (tmp_path / "privacy.toml").write_text(BESIDE, encoding="utf-8")
+    said = policy(tmp_path)
+    assert said.concerns("decision", "credit_line")
+    assert said.concerns("override")
+    assert not said.concerns("outcome")
+    assert said.concerns("change", "triage")
+    assert not said.concerns("change", "credit_line")
+    (tmp_path / "privacy.toml").write_text("personal = ['change.reason']\n", encoding="utf-8")
+    assert not policy(tmp_path).concerns("decision", "credit_line")
+
+
+def test_roles_hold_for_records_beside_decisions_and_for_the_quarantine(tmp_path: Path) -> None:
+    (tmp_path / "privacy.toml").write_text(BESIDE, encoding="utf-8")
+    said, anna, bo = policy(tmp_path), Looker("anna"), Looker("bo")
+    assert said.may_see_in(anna, "change", "triage", "reason")
+    assert not said.may_see_in(anna, "change", "triage", "detail")
+    assert not said.may_see_in(anna, "override", "triage", "reason")
+    assert said.may_see_in(bo, "override", "triage", "my_own")
+    assert (said.may_see_quarantine(anna), said.may_see_quarantine(bo)) == (False, True)
+
+
+def test_a_suspended_policy_gives_nobody_a_role_and_says_why() -> None:
+    said = Policy(("subject.id",), {"all": Role("all", frozenset(("anna",)), ("*",))}, "not sealed")
+    assert not said.may_see(Looker("anna"), "p", "subject.id")
+    assert said.may_see(Looker("anna"), "p", "features.x")
+    assert not said.may_see_quarantine(Looker("anna"))
+    assert said.rule(Looker("anna")) == "not sealed"

@@ -11,7 +11,7 @@ import pytest
 
 from forensics.lake.snapshot import Snapshot, take
 from forensics.reconstruct.around import Around, Mate
-from forensics.reconstruct.trace import decisions
+from forensics.reconstruct.named import decisions
 from forensics.testing import decision_record
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)

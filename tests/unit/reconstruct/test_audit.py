@@ -16,7 +16,7 @@ from forensics.api import open_lake
 from forensics.errors import NotFoundError, UsageError
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.coverage import Numbers
-from forensics.reconstruct.audit import Audit
+from forensics.reconstruct.audit_answer import Audit
 from forensics.reconstruct.counts import read_counts
 from forensics.testing import decision_record
 
@@ -295,6 +295,10 @@ class TestCounts:
             ("a_total NaN 1759276800000\na_total 3 1759276900000\n", "no number"),
             ('{"data": {"resultType": "matrix", "result": [{}]}}', "query_range"),
             ("# nothing\n", "no sample"),
+            ("2026-10-01,3\n", "'2026-10-01,3'"),
+            ("credit_line,2026-10-01,3\ncredit_line,2026-10-02,3\n", "does not say what it"),
+            ("day,count\n", "no counts"),
+            ("", "empty"),
         ],
     )
     def test_what_is_no_count_is_refused_with_the_reason(

@@ -313,7 +313,7 @@ def test_a_declaration_is_a_change_of_schema_that_says_what_it_declares_otherwis
         ),
     ])  # fmt: skip
     second, first = by_kind(lake, "schema")
-    assert first.step == "schema credit_line declared: 1 features"
+    assert first.step == "schema credit_line declared: 1 feature"
     assert second.step == 'schema credit_line declared: new y, other x, steps null → ["model"]'
     assert (second.actor, second.source, second.from_version) == ("m.l", "declarations", "n1")
 

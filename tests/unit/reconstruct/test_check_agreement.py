@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -17,10 +18,10 @@ from forms import KINDS, differences, single, window
 
 from forensics.ingest.run import run as ingest
 from forensics.ingest.sources import open_source
-from forensics.lake import layout, read, summaries
+from forensics.lake import layout, read
 from forensics.lake.artifacts import ArtifactStore
-from forensics.lake.read import to_micros
 from forensics.lake.snapshot import Location, Snapshot, take
+from forensics.lake.usual import usual as usual_of
 from forensics.lineage import runs
 from forensics.lineage.declared import declarations
 from forensics.lineage.provenance import Origin
@@ -30,8 +31,8 @@ from forensics.reconstruct.case import Case
 from forensics.reconstruct.config_values import config_values
 from forensics.reconstruct.findings import findings
 from forensics.records.decision import Decision
+from forensics.records.times import to_micros
 
-SAMPLE = 200
 DAY_US = 86_400_000_000
 
 
@@ -40,34 +41,48 @@ def many(sample_lake: Path) -> dict[tuple[str, str], frozenset[str]]:
     return window(sample_lake)
 
 
+@pytest.mark.parametrize("traces", [64, pytest.param(800, marks=pytest.mark.torture)])
 def test_traces_of_the_sample_find_what_the_window_finds(
-    sample_lake: Path, many: dict[tuple[str, str], frozenset[str]], truth: dict[str, Any]
+    sample_lake: Path,
+    many: dict[tuple[str, str], frozenset[str]],
+    truth: dict[str, Any],
+    traces: int,
 ) -> None:
     ids = sorted({request_id for request_id, _ in many})
-    chosen = random.Random(20261120).sample(ids, SAMPLE // 2)
+    chosen = random.Random(20261120).sample(ids, traces // 2)
     for incident in truth["incidents"]:
-        chosen += random.Random(7).sample(incident["request_ids"], SAMPLE // 8)
+        touched = incident["request_ids"]
+        chosen += random.Random(7).sample(touched, min(traces // 8, len(touched)))
     alone = single(sample_lake, chosen)
     assert alone == {key: many[key] for key in alone}, differences(
         alone, {key: many[key] for key in alone}
     )
 
 
+@pytest.mark.parametrize("one_in", [16, pytest.param(1, marks=pytest.mark.torture)])
 def test_all_decisions_of_the_sample_are_judged_alike_by_both_forms(
-    sample_lake: Path, many: dict[tuple[str, str], frozenset[str]]
+    sample_lake: Path,
+    many: dict[tuple[str, str], frozenset[str]],
+    truth: dict[str, Any],
+    one_in: int,
 ) -> None:
+    """Those that a fault touched, and of the others one in so many."""
     snapshot = take(sample_lake)
     decisions = all_decisions(snapshot, "credit_line")
+    touched = {request for incident in truth["incidents"] for request in incident["request_ids"]}
     alone = {
         (case.decision.request_id, case.decision.decision_id): frozenset(
             f"{finding.kind}|{finding.detail['about']}"
             for finding in findings(case)
             if finding.kind in KINDS
         )
-        for case in cases(snapshot, decisions)
+        for at, case in enumerate(cases(snapshot, decisions))
+        if at % one_in == 0 or case.decision.request_id in touched
     }
-    assert len(alone) == 30_000
-    assert alone == many, differences(alone, many)
+    assert len(decisions) == len(many) == 30_000
+    assert len(alone) >= len(many) // one_in
+    there = {key: many[key] for key in alone}
+    assert alone == there, differences(alone, there)
 
 
 def test_how_a_window_is_cut_does_not_matter(
@@ -76,13 +91,17 @@ def test_how_a_window_is_cut_does_not_matter(
     assert window(sample_lake, rows_max=9_000) == many
 
 
+@pytest.mark.parametrize(
+    "days", ["2026-10-2[0-2]", pytest.param("2026-10-2.", marks=pytest.mark.torture)]
+)
 def test_small_files_in_disorder_and_overlapping_are_judged_as_one(
-    tmp_path: Path, sample_lake: Path, many: dict[tuple[str, str], frozenset[str]]
+    tmp_path: Path, sample_lake: Path, days: str
 ) -> None:
     evidence = sample_lake.with_name(f"{sample_lake.name}-evidence")
     lines = (evidence / "decisions.jsonl").read_bytes().splitlines()
-    # The last days, with those of the day before the fault in the usual values.
-    some = [line for line in lines if b'"occurred_at":"2026-10-2' in line]
+    # Days with the one before the fault in the usual values.
+    wanted = re.compile(f'"occurred_at":"{days}T'.encode())
+    some = [line for line in lines if wanted.search(line)]
     lake = tmp_path / "lake"
     layout.create(lake)
     store = ArtifactStore(lake)
@@ -95,7 +114,7 @@ def test_small_files_in_disorder_and_overlapping_are_judged_as_one(
         part = tmp_path / f"part-{at}.jsonl"
         part.write_bytes(b"\n".join(some[at::3]) + b"\n")
         ingest(lake, open_source(part))
-    found = window(lake, rows_max=2_000)
+    found = window(lake, rows_max=len(some) // 5)
     assert len(found) == len(some)
     chosen = [json.loads(line)["request_id"] for line in some[:25]]
     alone = single(lake, chosen)
@@ -121,9 +140,13 @@ def cases(snapshot: Snapshot, decisions: list[Decision]) -> Iterator[Case]:
     artifacts = ArtifactStore(snapshot.root)
     point, last = decisions[0].decision_point, decisions[-1].occurred_at
     all_changes = changes.before(snapshot, last, decision_point=point, limit=None)
+    jobs = {s["job"] for one in decisions for s in one.feature_sources if s.get("job")}
+    _, ran = changes.with_runs(
+        snapshot, last, jobs=jobs, runs_from=decisions[0].occurred_at, limit=None
+    )
     declared = declarations(snapshot, point)
     overrides = latest_overrides(snapshot)
-    usual = cache(lambda day: summaries.usual(snapshot, point, day - 30, day - 1))
+    usual = cache(lambda day: usual_of(snapshot, point, day - 30, day - 1))
     run = cache(lambda run_id: next(iter(runs.by_id(snapshot, run_id)), None))
     values = cache(lambda digest: config_values(artifacts, digest))
     everyone = Everyone(snapshot, decisions)
@@ -159,6 +182,7 @@ def cases(snapshot: Snapshot, decisions: list[Decision]) -> Iterator[Case]:
                 if source.get("run_id")
                 for name in source["features"]
             },
+            runs=ran,
             around=everyone.around(decision),  # type: ignore[arg-type]
         )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from forms import judged, moment
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from forensics.ingest.run import run as ingest
 from forensics.ingest.sources import open_source
 from forensics.lake import layout
-from forensics.testing import write_lines
+from forensics.testing import run_event, write_lines
 
 DIGESTS = st.sampled_from([None, "sha256:" + "a" * 64, "sha256:" + "b" * 64])
 NAMES = st.sampled_from([None, "", "pd", "it's"])
@@ -52,7 +54,8 @@ SOURCES = st.builds(
     features=st.sampled_from([None, [], ["amount"], ["ratio", "amount"], ["other"]]),
     event_time=st.sampled_from([None, -90_000.0, -1.0, 900.0, 2_000.0]).map(times),
     status=st.sampled_from([None, "PRESENT", "NULL", "NOT_FOUND", "OUTSIDE_MAX_AGE"]),
-    run_id=st.sampled_from([None, "run-1"]),
+    run_id=st.sampled_from([None, "run-1", "run-2"]),
+    dataset=st.sampled_from([None, "warehouse/a", "warehouse/b"]),
 )
 MODELS = st.builds(
     lambda **fields: without_nulls(fields),
@@ -112,6 +115,7 @@ OVERRIDES = st.builds(
     expires_at=st.sampled_from([None, moment(4_000)]),
     reason=st.sampled_from([None, "", "seen"]),
     authority=st.sampled_from([None, "CP-7"]),
+    original_outcome=st.none() | OUTCOMES,
     final_outcome=OUTCOMES,
 )
 CHANGES = st.builds(
@@ -133,7 +137,7 @@ CHANGES = st.builds(
 )
 FEATURES = [
     {"name": "amount", "max_age_s": 60, "trained_low": 0, "trained_high": 50, "default": 0},
-    {"name": "ratio", "trained_low": 0.25},
+    {"name": "ratio", "trained_low": 0.25, "dataset": "warehouse/a"},
     {"name": "channel", "trained_values": ["pd", "it's"], "default": "pd"},
 ]
 DECLARATIONS = st.builds(
@@ -149,27 +153,64 @@ DECLARATIONS = st.builds(
 )
 
 
+def checked(name: str, held: list[bool]) -> dict[str, Any]:
+    facet = {
+        "_producer": "https://example.org/dbt", "_schemaURL": "https://example.org/facet",
+        "assertions": [
+            {"assertion": f"test-{at}", "success": success, "column": "amount"}
+            for at, success in enumerate(held)
+        ],
+    }  # fmt: skip
+    return {"namespace": "warehouse", "name": name, "facets": {"dataQualityAssertions": facet}}
+
+
+DATASETS = st.builds(checked, st.sampled_from(["a", "b"]), st.lists(st.booleans(), max_size=2))
+#: No two at one time, and each run in one event: what is left open there nobody can tell.
+EVENTS = st.builds(
+    lambda ms, **fields: run_event(at=datetime.fromisoformat(moment(ms)), **fields),
+    st.integers(-100_000_000, 4_000),
+    run_id=st.sampled_from(["run-1", "run-2", "run-3", "run-4", "run-5"]),
+    job=st.sampled_from(["billing", "dbt"]),
+    event_type=st.sampled_from(["COMPLETE", "COMPLETE", "COMPLETE", "FAIL"]),
+    code=st.sampled_from([None, "c1", "c2"]),
+    inputs=st.lists(DATASETS, max_size=1),
+    outputs=st.lists(DATASETS, max_size=1),
+)
+
+
 #: Without shrinking, which would take minutes: an example is a lake.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
-@settings(max_examples=12, phases=PHASES)
-@given(
+#: What lands together.
+RECORDS = given(
     st.lists(DECISIONS, min_size=1, max_size=14, unique_by=lambda r: (r["decision_id"],)),
     st.lists(OVERRIDES, max_size=4, unique_by=lambda r: r["occurred_at"]),
     st.lists(CHANGES, max_size=5, unique_by=lambda r: r["occurred_at"]),
     st.lists(DECLARATIONS, max_size=2, unique_by=lambda r: r["occurred_at"]),
+    st.lists(EVENTS, max_size=5, unique_by=(lambda e: e["eventTime"], lambda e: e["run"]["runId"])),
 )
+
+
+@settings(max_examples=6, phases=PHASES)
+@RECORDS
 def test_both_forms_agree_on_decisions_of_any_shape(
     decisions: list[dict[str, Any]],
     overrides: list[dict[str, Any]],
     changes: list[dict[str, Any]],
     declarations: list[dict[str, Any]],
+    events: list[dict[str, Any]],
 ) -> None:
     with tempfile.TemporaryDirectory() as place:
         lake = Path(place) / "lake"
         layout.create(lake)
-        records = [*decisions, *overrides, *changes, *declarations]
+        records = [*decisions, *overrides, *changes, *declarations, *events]
         report = ingest(lake, open_source(write_lines(Path(place) / "records.jsonl", records)))
         assert report.quarantined_total == 0
         judged(lake)
+
+
+@pytest.mark.torture
+def test_both_forms_agree_on_very_many_decisions_of_any_shape() -> None:
+    agree = test_both_forms_agree_on_decisions_of_any_shape.hypothesis.inner_test
+    settings(max_examples=200, phases=PHASES)(RECORDS(agree))()

@@ -234,7 +234,7 @@ class TestOverrides:
             ({"authority": "CP-7", "expires_at": moment(3_600_000)}, set()),
         ]
         said = ask(
-            *(decided(f"r{at}") for at in range(len(cases))),
+            *(decided(f"r{at}", outcome="DECLINE") for at in range(len(cases))),
             *(
                 override_record(decision_id=f"d-r{at}", occurred_at=moment(1_000), **given)
                 for at, (given, _) in enumerate(cases)
@@ -245,18 +245,40 @@ class TestOverrides:
 
     def test_an_override_from_before_the_decision_is_found(self, ask: Any) -> None:
         said = ask(
-            decided("r"),
+            decided("r", outcome="DECLINE"),
             override_record(decision_id="d-r", occurred_at=moment(-5), authority="CP-7"),
         )
         assert said("r", "override_without_ground") == {"early"}
 
     def test_only_the_newest_override_counts(self, ask: Any) -> None:
         said = ask(
-            decided("r"),
+            decided("r", outcome="DECLINE"),
             override_record(decision_id="d-r", occurred_at=moment(1_000), reason=None),
             override_record(decision_id="d-r", occurred_at=moment(2_000), authority="CP-7"),
         )
         assert said("r", "override_without_ground") == set()
+
+    def test_an_override_of_another_outcome_than_was_decided_is_found(self, ask: Any) -> None:
+        def override(request: str, ms: int, original: str | None, final: str) -> dict[str, Any]:
+            return override_record(
+                decision_id=f"d-{request}", occurred_at=moment(ms), authority="CP-7",
+                original_outcome=original, final_outcome=final,
+            )  # fmt: skip
+
+        said = ask(
+            *(decided(r, outcome="APPROVE") for r in ("right", "silent", "wrong", "same", "again")),
+            override("right", 1_000, "APPROVE", "DECLINE"),
+            override("silent", 1_000, None, "DECLINE"),
+            override("wrong", 1_000, "REFER", "DECLINE"),
+            override("same", 1_000, "REFER", "REFER"),
+            override("again", 1_000, "APPROVE", "REFER"),
+            override("again", 2_000, "REFER", "DECLINE"),
+        )
+        assert said("right", "override_without_ground") == set()
+        assert said("silent", "override_without_ground") == set()
+        assert said("wrong", "override_without_ground") == {"other"}
+        assert said("same", "override_without_ground") == {"other"}
+        assert said("again", "override_without_ground") == set()
 
 
 class TestSteps:
@@ -608,6 +630,54 @@ class TestInputs:
             assert said(f"r{at}", "scale_jump") == case[1], case
         assert said("usual-1-0", "scale_jump") == {"no_usual"}
 
+    @pytest.mark.parametrize("factor", [100.0, 0.01, -1.0])
+    def test_a_fault_of_days_does_not_become_what_is_usual(self, ask: Any, factor: float) -> None:
+        """Three in a hundred values are off from the 11th on, for three days, without measures."""
+        honest = [0.2 + at / 250 for at in range(100)]
+        code = change_record(
+            kind="pipeline", component="billing", features=["ratio"], occurred_at=moment(-1, 11)
+        )
+        said = ask(
+            code,
+            *(
+                decided(
+                    f"{'bad' if wrong else 'usual'}-{day}-{at}",
+                    day=day,
+                    ms=at * 1_000,
+                    features={"ratio": value * factor if wrong else value},
+                )
+                for day in range(1, 15)
+                for at, value in enumerate(honest)
+                for wrong in (day in (11, 12, 13) and at in (10, 20, 30),)
+            ),
+        )
+        for day in (11, 12, 13):
+            # A sign or a small value alone says little; a day later the code is new no more.
+            clear = factor == 100 or day == 11
+            expected = "jump:ratio" if clear or factor == 0.01 else "large:ratio"
+            for at in (10, 20, 30):
+                assert said(f"bad-{day}-{at}", "scale_jump") == {expected}, (day, at)
+        for day in (11, 12, 13, 14):
+            assert said(f"usual-{day}-40", "scale_jump") == set(), day
+
+    def test_a_feature_that_has_grown_for_good_is_usual_after_a_while(self, ask: Any) -> None:
+        said = ask(
+            *(
+                decided(
+                    f"usual-{day}-{at}",
+                    day=day,
+                    ms=at * 1_000,
+                    features={"ratio": (0.2 + at / 100) * (100 if day > 5 else 1)},
+                )
+                for day in range(1, 14)
+                for at in range(40)
+            ),
+            decided("still", day=9, ms=100_000, features={"ratio": 40.0}),
+            decided("later", day=13, ms=100_000, features={"ratio": 40.0}),
+        )
+        assert said("still", "scale_jump") == {"jump:ratio"}
+        assert said("later", "scale_jump") == set()
+
     def test_what_was_seen_before_is_no_jump_and_a_long_tail_is_only_large(self, ask: Any) -> None:
         usual = self.usual(*(0.2 + at / 100 for at in range(200)), 25.0)
         said = ask(
@@ -656,6 +726,15 @@ class TestDuplicates:
         assert said("again", "duplicate_decision") == {"repeated"}
         assert said("later", "duplicate_decision") == set()
         assert said("other", "duplicate_decision") == set()
+
+    def test_decisions_without_features_are_no_question_asked_twice(self, ask: Any) -> None:
+        subject = {"id": "s-1"}
+        said = ask(
+            decided("first", ms=0, subject=subject, features=None),
+            decided("again", ms=9_000, subject=subject, features=None),
+        )
+        assert said("first", "duplicate_decision") == set()
+        assert said("again", "duplicate_decision") == set()
 
 
 def test_a_history_that_disagrees_with_what_was_served_is_skew(lake: Path, take_in: TakeIn) -> None:

@@ -13,7 +13,8 @@ from changing import TakeIn, at, decisions, text
 
 import forensics
 from forensics.errors import NotFoundError, UsageError
-from forensics.reconstruct.timeline import LEAST, Timeline
+from forensics.reconstruct.jumps import LEAST
+from forensics.reconstruct.timeline import Timeline
 from forensics.report import timeline as report
 from forensics.report.spans import plain
 from forensics.testing import change_record
@@ -67,7 +68,8 @@ def test_every_decision_is_in_one_bin_and_bins_leave_no_gap(lake: Path, take_in:
         if bins is not None:
             assert len(found.bins) == bins
         for item in found.bins:
-            inside = [d for d in made if text(item.start) <= d["occurred_at"] < text(item.end)]
+            start, end = text(item.start), text(item.end)
+            inside = [d for d in made if start <= d["occurred_at"] < end]
             assert len(inside) == item.decisions
         screens(found)
 
@@ -135,7 +137,7 @@ def test_changes_within_a_minute_cannot_be_told_apart(lake: Path, take_in: TakeI
 
 def test_the_difference_and_its_interval_are_those_of_the_textbook() -> None:
     """Newcombe 1998, table II (a): 56/70 against 48/80, method 10: 0.0524 to 0.3339."""
-    from forensics.reconstruct.timeline import Stretch, _newcombe, _z
+    from forensics.reconstruct.jumps import Stretch, _newcombe, _z
 
     before, after = Stretch(at(0), at(1), 80, 48), Stretch(at(1), at(2), 70, 56)
     assert _newcombe(before, after) == pytest.approx((0.0524, 0.3339), abs=5e-5)

@@ -98,6 +98,15 @@ class Serving:
             assert time.monotonic() < deadline, f"{name} is {self.metric(name)}: {self.said}"
             time.sleep(0.05)
 
+    def closes(self, seconds: float = 60) -> None:
+        """Wait until it takes no further connection: it has been told to stop, and heard it."""
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(ConnectionRefusedError):
+            while True:
+                assert time.monotonic() < deadline, self.said
+                self.socket().close()
+                time.sleep(0.02)
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(how)
         code = self.process.wait(timeout=600)

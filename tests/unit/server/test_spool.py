@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import forensics
 from forensics.server import landing, spool
 from forensics.server.spool import Spool
 from forensics.testing import decision_record
@@ -26,13 +27,18 @@ def files(lake: Path, end: str) -> list[Path]:
     return sorted((lake / "spool").glob(f"*/*{end}"))
 
 
+def lines_of(path: Path) -> list[bytes]:
+    """The records of a file; checksums are lines of blanks."""
+    return [line for line in path.read_bytes().split(b"\n") if line.strip()]
+
+
 def test_what_was_appended_is_in_the_file_at_once(lake: Path) -> None:
     made = make(lake)
     assert not made.append({"records": LINES, "lineage": [b"{}"]})
     assert not made.append({"records": LINES})
     lineage, records = files(lake, ".open")
-    assert records.read_bytes() == b"\n".join([b"", *LINES, *LINES, b""])
-    assert lineage.read_bytes() == b"\n{}\n"
+    assert records.read_bytes().startswith(b"\n")
+    assert (lines_of(records), lines_of(lineage)) == ([*LINES, *LINES], [b"{}"])
     assert made.syncs == 2 + 3
 
 
@@ -42,7 +48,7 @@ def test_a_file_is_closed_by_rows_by_bytes_and_by_age(lake: Path) -> None:
     old = make(lake, seconds_max=0.0)
     assert not old.append({"records": LINES})
     assert old.close_due() == (True, None)
-    assert [path.read_bytes() for path in files(lake, ".jsonl")] == [b'\n{"a":1}\n{"a":2}\n'] * 3
+    assert [lines_of(path) for path in files(lake, ".jsonl")] == [LINES] * 3
     assert files(lake, ".open") == []
 
 
@@ -63,7 +69,7 @@ def test_nobody_adopts_the_file_of_a_living_process(lake: Path) -> None:
     assert len(files(lake, ".open")) == 1
     made.append({"records": LINES})
     made.close_due(all_of_them=True)
-    assert files(lake, ".jsonl")[0].read_bytes().count(b"\n") == 5
+    assert lines_of(files(lake, ".jsonl")[0]) == [*LINES, *LINES]
 
 
 def test_the_file_of_a_dead_process_is_adopted_without_its_torn_end(lake: Path) -> None:
@@ -110,7 +116,8 @@ def test_the_backlog_counts_what_waits(lake: Path) -> None:
     made = make(lake, rows_max=2)
     made.append({"records": LINES, "lineage": [b"{}"]})
     waiting = spool.backlog(lake)
-    assert (waiting.files, waiting.bytes) == (2, 21)
+    size = sum(path.stat().st_size for path in files(lake, ""))
+    assert (waiting.files, waiting.bytes) == (2, size)
     assert 0 <= waiting.oldest_s < 60
 
 
@@ -136,8 +143,8 @@ made.close_due(all_of_them=True)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, second = sorted(files(lake, ".jsonl"))
-    assert first.read_bytes() == b"\n" + (b"x" * 99 + b"\n") * 10
-    assert second.read_bytes() == b"\n" + b"z" * 99 + b"\n"
+    assert lines_of(first) == [b"x" * 99] * 10
+    assert lines_of(second) == [b"z" * 99]
 
 
 def test_a_sweep_lands_what_it_can_and_says_so(lake: Path) -> None:
@@ -167,8 +174,69 @@ def test_a_file_that_cannot_be_landed_stays_and_holds_up_no_other(lake: Path) ->
     assert events[-1]["landed"] == 1
 
 
+def test_what_a_dead_process_left_is_taken_in_only_as_it_was_written(lake: Path) -> None:
+    """Its file has no checksum in its name; each group that was acknowledged has one behind it."""
+    made = make(lake)
+    kept = [json.dumps(decision_record()).encode() for _ in range(4)]
+    made.append({"records": kept[:2]})
+    made.append({"records": kept[2:]})
+    (live,) = files(lake, ".open")
+    written = live.read_bytes()
+    flipped = bytearray(written)
+    flipped[written.index(b"APPROVE")] ^= 1
+    dead = live.with_name("records-20260101T000000.000000Z-dead.open")
+    dead.write_bytes(flipped)
+    assert spool.adopt(lake) == []
+    events: list[dict[str, Any]] = []
+    assert landing.sweep(lake, events.append) == 1
+    assert "not what was written" in events[0]["what"]
+    (path,) = files(lake, ".jsonl")
+    path.write_bytes(written)
+    assert landing.sweep(lake, events.append) == 0
+    assert events[-1]["landed"] == 4
+
+
 def orphan(lake: Path, content: bytes) -> None:
     """What a killed process leaves."""
     folder = lake / "spool" / "records"
     folder.mkdir(parents=True)
     (folder / "records-20260101T000000.000000Z-dead.open").write_bytes(content)
+
+
+def test_what_waits_is_encrypted_where_a_policy_is_in_force_and_lands_as_it_came(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORENSICS_KEY_STORE", str(tmp_path / "keys"))
+    (lake / "privacy.toml").write_text('personal = ["subject.id"]\n', encoding="utf-8")
+    records = [decision_record(subject={"id": f"anna-{n}"}) for n in range(5)]
+    lines = [json.dumps(record).encode() for record in records]
+    made = make(lake)
+    made.append({"records": lines[:2]})
+    made.append({"records": lines[2:4]})
+    (live,) = files(lake, ".open")
+    assert b"anna" not in live.read_bytes()
+    whole = live.read_bytes()
+    made.append({"records": lines[4:]})
+    torn = live.with_name("records-20260101T000000.000000Z-dead.open")
+    torn.write_bytes(whole + live.read_bytes()[len(whole) :][:40])  # it died while it wrote
+    del made
+    live.unlink()
+    (note,) = spool.adopt(lake)
+    assert "half a record" in note
+    events: list[dict[str, Any]] = []
+    assert landing.sweep(lake, events.append) == 0
+    assert (events[-1]["landed"], events[-1]["quarantined"]) == (4, 0)
+    assert files(lake, "") == []
+    (row,) = {found["request_id"] for found in forensics.open(lake).find(subject="anna-3")}
+    assert row == records[3]["request_id"]
+
+
+def test_nothing_personal_is_acknowledged_without_its_key_store(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORENSICS_KEY_STORE", str(tmp_path / "keys"))
+    (lake / "privacy.toml").write_text('personal = ["subject.id"]\n', encoding="utf-8")
+    (lake / "keystore.id").write_text("~another\n", encoding="utf-8")
+    with pytest.raises(OSError, match="key store"):
+        make(lake).append({"records": LINES})
+    assert files(lake, "") == []

@@ -145,7 +145,7 @@ def test_a_request_under_way_is_finished_before_the_end(serve: Serve, lake: Path
         )
         serving.until("forensics_requests_under_way", 1)
         serving.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        serving.closes()
         raw.sendall(body)
         assert b" 201 " in raw.recv(1000)
     assert serving.process.wait(timeout=60) == 0
@@ -162,7 +162,7 @@ def test_a_second_signal_ends_it_at_once_and_leaves_the_spool(serve: Serve, lake
         )
         serving.until("forensics_requests_under_way", 1)
         serving.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        serving.closes()
         assert serving.stop() == 130
     assert spool.backlog(lake).files == 1
     assert serve().stop() == 0

@@ -16,12 +16,12 @@ from forensics.explain.search.boxes import (
     box_costs,
     covered,
     joined,
-    merged,
     narrowed,
     within_budget,
 )
 from forensics.explain.search.dual import Dual
 from forensics.explain.search.effort import Effort
+from forensics.explain.search.merging import merged
 from forensics.explain.search.problem import Lever, Model
 from forensics.explain.search.quick import greedy
 from forensics.explain.search.space import Space
@@ -49,7 +49,7 @@ class _Every(NamedTuple):
 def _every(boxes: Boxes) -> _Every:
     sizes = [line.cells for line in boxes.lines]
     points = np.array(list(itertools.product(*(range(size) for size in sizes))))
-    chosen = [line.representative() for line in boxes.lines]
+    chosen = [line.representative for line in boxes.lines]
     cost = np.zeros(len(points))
     sums = np.zeros((len(points), len(boxes.limit)))
     for at, line in enumerate(boxes.lines):
@@ -195,7 +195,7 @@ def test_nothing_that_is_left_out_is_part_of_a_cheaper_answer(problems: list[Box
         answers = every.points[every.within(boxes) & (every.cost <= best + 1e-9)]
         spare = dual.spare_positions(gap)
         for at, line in enumerate(boxes.lines):
-            place = line.representative()[answers[:, at]]
+            place = line.representative[answers[:, at]]
             assert spare[at][place].all()
             gone += int((~spare[at]).sum())
         for leaf in np.flatnonzero(~dual.spare_boxes(gap)):

@@ -163,7 +163,7 @@ def _cp_sat(boxes: Boxes) -> float:
         chosen = [model.new_bool_var("") for _ in range(count)]
         model.add_exactly_one(chosen)
         cost += [
-            round(each * scale) * cell for each, cell in zip(line.cell_cost(), chosen, strict=True)
+            round(each * scale) * cell for each, cell in zip(line.cell_cost, chosen, strict=True)
         ]
         below.append(chosen)
     total = []

@@ -8,7 +8,6 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import pytest
 from credit import record
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +17,7 @@ from forensics.records.score import contradiction
 from forensics.replay.bulk import scores
 from forensics.replay.bulk.blast import add_groups
 from forensics.replay.bulk.census import Census
-from forensics.replay.bulk.common import in_common, share_words
+from forensics.replay.bulk.common import in_common
 from forensics.replay.bulk.kinds import Kind
 from forensics.replay.bulk.said import Said, differs
 from forensics.replay.bulk.sketch import Sketch
@@ -163,15 +162,6 @@ def test_what_stands_out_is_the_value_that_is_usual_here_and_rare_elsewhere() ->
         "all 36: model pd v1 (ababab) (12 % of the window)",
         "30 of 36: region north (30 % of the window)",
     ]
-
-
-@pytest.mark.parametrize(
-    ("part", "whole", "words"),
-    [(0, 0, "0 %"), (0, 9, "0 %"), (1, 3, "33 %"), (9, 9, "100 %"), (36, 30_000, "0.12 %"),
-     (29_964, 30_000, "99.9 %"), (489, 29_964, "1.6 %")],
-)  # fmt: skip
-def test_shares_are_said_with_the_digits_they_need(part: int, whole: int, words: str) -> None:
-    assert share_words(part, whole) == words
 
 
 def test_counts_stay_small_however_many_values_and_kinds_there_are() -> None:
