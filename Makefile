@@ -36,7 +36,7 @@ lake: $(READY)
 	$(BIN)/forensics demo --lake $(LAKE) --quiet
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -45,7 +45,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python -m forensics_schemas.generate --check
 	$(BIN)/python docs/build.py --check
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 wheel: $(READY)
 	$(BIN)/hatchling build
