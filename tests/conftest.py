@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import hypothesis
 import pytest
@@ -163,12 +164,22 @@ def forensics_command() -> Run:
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """Run ``forensics ARGUMENTS`` within this process: the same, without the start-up."""
+    """Run ``forensics ARGUMENTS`` within this process: the same, without the start-up.
+
+    ``columns`` is how wide it says the terminal is; a pipe of any width where None.
+    """
     from forensics.cli import main
 
-    def run(*arguments: object) -> Ran:
+    def run(*arguments: object, columns: int | None = None) -> Ran:
         out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
+        # Where the tests run says nothing of how wide an answer is to be.
+        width = {} if columns is None else {"COLUMNS": str(columns)}
+        kept = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        with (
+            patch.dict(os.environ, {**kept, **width}, clear=True),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
             code = main.run([str(argument) for argument in arguments])
         return Ran(int(code), out.getvalue(), err.getvalue())
 

@@ -186,7 +186,7 @@ def test_long_names_are_cut_to_the_width_and_each_node_stands_once(
         said(long, ["t", "u"], ["v", "w"], 2),
         said("last", ["v", "w"], ["x"], 3),
     ])  # fmt: skip
-    lines = run("lineage", "t", "--lake", lake).out.splitlines()
+    lines = run("lineage", "t", "--lake", lake, columns=100).out.splitlines()
     assert max(map(len, lines)) <= 100
     assert any(re.search(r"a…a+1$", line) for line in lines), "both ends are there"
     drawn = [line for line in lines if "etl/last" in line]

@@ -407,8 +407,7 @@ def test_keys_lead_to_the_decisions_and_the_state_at_the_cursor(
             await settled(seat)
             await seat.press("d")
             await seat.see("timeline › decisions")
-            last_before = re.compile("\n> 10-21 02:(2|30:00)")
-            await seat.see(lambda text: last_before.search(text) is not None)
+            await seat.see("\n> 10-21 02:33:43")  # the first at this time or after
             rows = timeline(
                 take(sample_lake),
                 from_micros(screen.period.since_us),
