@@ -86,13 +86,11 @@ def _tell(done: Erasure, as_json: bool) -> ExitCode:
         output.text(f"  {done.keys} keys destroyed · {done.files} data files written anew · "
                     f"{done.records} records beside them · {done.quarantined} in "
                     "quarantine")  # fmt: skip
-        after = (
-            "these decisions can no longer be explained, replayed or shown to anybody; their "
-            "leaves stay in the log"
-            if done.decisions
-            else "they had been erased before"
-        )
-        output.text(f"  {after}")
+        if done.decisions:
+            output.text("  these decisions can no longer be explained, replayed or shown to "
+                        "anybody; their leaves stay in the log")  # fmt: skip
+        elif not (done.records or done.quarantined):
+            output.text("  they had been erased before")
         output.text("  not reached: backups of the lake and of the key store, exports, "
                     "postmortems, and histories of features")  # fmt: skip
     for name in done.left:

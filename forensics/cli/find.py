@@ -75,6 +75,8 @@ def command(
     if count and (as_csv or features or limit or parquet is not None):
         todo = "Leave --csv, --parquet, --features and --limit out."
         raise UsageError("--count only counts.", "", todo)
+    if as_json + as_csv + (parquet is not None) > 1:
+        raise UsageError("Use one of --json, --csv and --parquet.", "An answer has one form.")
     whole = as_json or as_csv or count or parquet is not None
     if not whole and features:
         raise UsageError("--features needs --json, --csv or --parquet.", "A screen is too narrow.")

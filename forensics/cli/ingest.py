@@ -96,6 +96,8 @@ def command(
         _artifacts(root, files, as_json)
         return
     if dry_run:
+        if not files or retry is not None:
+            raise UsageError("A dry run reads a file.", "", "forensics ingest --dry-run FILE")
         _dry_run(files[0], form, options)
         return
     from forensics.ingest.looks import land

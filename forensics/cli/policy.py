@@ -50,7 +50,10 @@ def command(
             raise UsageError("Another policy is in force.", "", "Say why: --reason TEXT")
         diagnostics.note(f"Sealed {seal_(root, reason)}.")
     if history:
-        for version in policies.history(take(root)):
+        versions = policies.history(take(root))
+        if not versions and not as_json:
+            diagnostics.note("No policy was ever sealed in this lake.")
+        for version in versions:
             if as_json:
                 output.record(version._asdict())
             else:

@@ -26,6 +26,7 @@ from forensics.lake.quarantined import opened, sealed
 from forensics.lake.spooled import signed
 from forensics.privacy.policy import QUARANTINE
 from forensics.records.looker import current
+from forensics.records.mention import Mention
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,11 @@ def seen(root: Path, kept: Sequence[Kept]) -> list[Kept]:
     return [replace(item, reason=kind_of_reason(item.reason), raw=b"") for item in kept]
 
 
+def may_see(root: Path) -> bool:
+    """Whether whoever looks may see records in quarantine."""
+    return policies.in_force(root).may_see_quarantine(current())
+
+
 def kind_of_reason(reason: str) -> str:
     """A reason without the value it names, so that like reasons can be counted together."""
     text = re.sub(r' (text|number|boolean) ("(?:[^"\\]|\\.)*"|\S+?)(?=[,; )]|$)', r" \1", reason)
@@ -122,10 +128,10 @@ def resolve(root: Path, identifiers: Iterable[str]) -> None:
 
 
 def forget(root: Path, text: str) -> int:
-    """Take records out for good in whose bytes ``text`` stands; how many there were."""
-    gone = 0
+    """Take records out for good in whose bytes ``text`` stands as a word; how many there were."""
+    word, gone = Mention(text), 0
     for path, lines in _lines(root):
-        kept = [line for line in lines if not _says(root, line, text)]
+        kept = [line for line in lines if not _says(root, line, word)]
         gone += len(lines) - len(kept)
         if len(kept) < len(lines):
             if kept:
@@ -136,8 +142,9 @@ def forget(root: Path, text: str) -> int:
 
 
 def mentioning(root: Path, text: str) -> int:
-    """How many records there are in whose bytes ``text`` stands."""
-    return sum(_says(root, line, text) for _, lines in _lines(root) for line in lines)
+    """How many records there are in whose bytes ``text`` stands as a word."""
+    word = Mention(text)
+    return sum(_says(root, line, word) for _, lines in _lines(root) for line in lines)
 
 
 def _lines(root: Path) -> Iterator[tuple[Path, list[bytes]]]:
@@ -145,19 +152,9 @@ def _lines(root: Path) -> Iterator[tuple[Path, list[bytes]]]:
         yield path, path.read_bytes().splitlines(keepends=True)
 
 
-def _says(root: Path, line: bytes, text: str) -> bool:
+def _says(root: Path, line: bytes, word: Mention) -> bool:
     item = _kept(root, json.loads(line))
-    return any(
-        mentions(part, text) for part in (item.raw, item.reason.encode(), item.source.encode())
-    )
-
-
-def mentions(data: bytes, text: str) -> bool:
-    """Whether ``text`` stands in some bytes, as it is or as JSON may write it."""
-    plain, ascii_ = json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]
-    written = {text, plain, ascii_, ascii_.replace("/", "\\/"), plain.replace("/", "\\/")}
-    lower = data.lower()  # hexadecimal digits may be either
-    return any(one.encode() in data or one.encode().lower() in lower for one in written)
+    return any(map(word.stands_in, (item.raw, item.reason.encode(), item.source.encode())))
 
 
 def _path(root: Path, ids: Iterable[str]) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from forensics.errors import IntegrityError
 from forensics.ingest.assemble import assemble
 from forensics.ingest.json_lines import decode_lines
 from forensics.lake import catalog
@@ -49,7 +50,7 @@ def differences(table: str, records: pa.Table) -> Iterator[tuple[int, str]]:
         part = records if len(rows) == records.num_rows else records.filter(same)
         try:
             options = Options.from_text(reading)
-        except (ValueError, LookupError, TypeError):  # nothing that the lake ever wrote
+        except IntegrityError:  # nothing that the lake ever wrote
             yield from ((row, "reading") for row in rows)
             continue
         for row, column in _of_one_reading(table, part, options):

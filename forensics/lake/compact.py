@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forensics.errors import IntegrityError
-from forensics.lake import derived, index, seal, sql, summed, tables, writer
+from forensics.lake import derived, index, seal, sql, summed, tables, unaltered, writer
 from forensics.lake.catalog import Catalog, DataFile
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import ROW_GROUP_ROWS, conform, read_checked, write_batches
@@ -68,9 +68,10 @@ def compact(
         progress: told after each merge.
 
     Raises:
-        IntegrityError: when a file's pages are not what was written; nothing is changed then.
+        IntegrityError: when a file that is to be merged is not what was written; it stays then.
     """
     take(root).check_files()
+    sealed_as = unaltered.digests(root)
     done = Compaction(index_rebuilt=_mend_index(root))
     for name, before in take(root).tables.items():
         # What lands meanwhile is for the next time: a busy server would keep this going for ever.
@@ -78,6 +79,8 @@ def compact(
         while group := _next_group(
             [file for file in take(root).tables[name].files if file.name in known], target_rows
         ):
+            for file in group:
+                unaltered.check(root, name, file.name, sealed_as)
             known.add(_merge(root, name, group))
             done.merged += len(group)
             done.written += 1

@@ -16,15 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from forensics.lake import derived, profile, sql, tables, writer
+from forensics.lake import derived, profile, sql, tables, unaltered, writer
 from forensics.lake.catalog import Catalog, DataFile
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import read_checked, write_batches
-from forensics.lake.protect import alone_change, alone_decision
+from forensics.lake.protect import alone_change, alone_decision, opened
 from forensics.lake.snapshot import Snapshot, take
 from forensics.lake.subject_keys import key_store
 from forensics.lake.theirs import BESIDE, Theirs, Whose, beside, theirs
 from forensics.privacy import cipher
+from forensics.records.mention import Mention
 from forensics.records.times import DAY_US, from_micros, to_micros
 
 #: What stays of an erased record: what it is found and proven by, and what decided it.
@@ -122,28 +123,39 @@ def order_of(snapshot: Snapshot, erasure_id: str) -> tuple[datetime, str, str] |
     return None if found is None else (found["occurred_at"], found["order"], found["actor"])
 
 
-#: Tables that an erasure does not reach, whose records may name a person.
-_OTHERS = ("overrides", "outcomes", "declarations", "access", "lineage")
+#: Received bytes that a person's id may stand in: as it is, escaped, or encrypted.
+_LIKELY = (
+    "contains(raw::VARCHAR, encode($1)::VARCHAR) OR contains(raw::VARCHAR, encode('\\')::VARCHAR) "
+    "OR starts_with(raw::VARCHAR, $2::BLOB::VARCHAR)"
+)
+_AT_A_TIME = 10_000
 
 
 def mentions(snapshot: Snapshot, subject: str) -> Iterator[tuple[str, int]]:
-    """Tables that are not reached in whose received bytes a person's id stands, and how often.
+    """Tables in whose received bytes a person's id stands still, and in how many records.
+
+    Records of others are decrypted for that: of these no more is told than how many they are.
 
     Raises:
-        IntegrityError: when a data file cannot be read.
+        IntegrityError: when a data file or a record cannot be read.
     """
-    for table in _OTHERS:
+    word = Mention(subject)
+    for table in sorted(snapshot.tables):
         paths = snapshot.paths(table)
         if not paths:
             continue
+        found = 0
         with sql.reading(f"The table of {table}"):
-            row = snapshot.connection.execute(
-                f"SELECT count(*) FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
-                "WHERE contains(raw::VARCHAR, encode($1)::VARCHAR)",
-                [subject],
-            ).fetchone()
-        if row is not None and row[0]:
-            yield table, row[0]
+            rows = snapshot.connection.execute(
+                f"SELECT raw FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
+                f"WHERE {_LIKELY}",
+                [subject, cipher.ENCRYPTED],
+            )
+            while some := rows.fetchmany(_AT_A_TIME):
+                plain = (opened(snapshot.root, raw)[0] for (raw,) in some)
+                found += sum(word.stands_in(one) for one in plain if one is not None)
+        if found:
+            yield table, found
 
 
 def erase(root: Path, subject: str, erasure_id: str) -> Erased:
@@ -170,9 +182,10 @@ def erase(root: Path, subject: str, erasure_id: str) -> Erased:
         done.keys = store.destroy((done.token, *map(store.token, alone)), erasure_id)
         touched = [table for table in (*held.decisions, *BESIDE) if table in snapshot.tables]
         whose = Whose.of(snapshot, subject, done.token, held.ids)
+        sealed_as = unaltered.digests(root)
         for table in touched:
             for file in snapshot.files(table):
-                _rewrite(root, table, file, whose, erasure_id, done)
+                _rewrite(root, table, file, whose, erasure_id, done, sealed_as)
         known = writer.refreshed(root, take(root))
         summed = _summed_anew(root, known, held)
         writer.publish(root, replace(known, profiles=summed), whole=True)
@@ -221,6 +234,7 @@ def _rewrite(
     whose: Whose,
     erasure_id: str,
     done: Erased,
+    sealed_as: Mapping[str, str],
 ) -> None:
     """Exchange a data file for one without what the person's records in it say."""
     import pyarrow as pa
@@ -230,6 +244,7 @@ def _rewrite(
     mine = _mine(root, table, file, whose)
     if not mine:
         return
+    unaltered.check(root, table, file.name, sealed_as)
     records = read_checked(root / table / file.name)
     mask = pa.array([row in mine for row in range(records.num_rows)])
     already = pc.and_(mask, pc.is_null(records["salt"])) if "salt" in records.schema.names else None

@@ -8,8 +8,9 @@ counts and some thousand rows, however many decisions there are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from math import log
 from typing import Any, NamedTuple
 
 from forensics.lake import sql
@@ -230,12 +231,7 @@ class Rates:
         """Outcomes, first those that were at some times the most above their usual rate."""
 
         def excess(outcome: str) -> float:
-            parts = self.columns(outcome, _PARTS)
-            all_ = sum(decisions for _, decisions in parts)
-            rate = sum(hits for hits, _ in parts) / max(all_, 1)
-            usual = rate * (1 - rate) or 1.0
-            above = ((hits - n * rate, n) for hits, n in parts if n and hits > n * rate)
-            return sum(more * more / (n * usual) for more, n in above)
+            return excess_of(self.columns(outcome, _PARTS))
 
         return sorted(self.counts, key=lambda outcome: (-excess(outcome), outcome))
 
@@ -250,6 +246,25 @@ class Rates:
                 part[1] += decisions
                 part[0] += decisions if name == outcome else 0
         return [(hits, decisions) for hits, decisions in found]
+
+
+def excess_of(parts: Iterable[tuple[int, int]]) -> float:
+    """How far above its usual rate an outcome was in some parts of a window.
+
+    It is the likelihood ratio of those parts' own rates to that of all. Pearson's statistic would
+    take each of the few decisions of a rare outcome for a burst, since next to none is expected.
+
+    Args:
+        parts: of each part of the window the decisions with the outcome, and all.
+    """
+    parts = list(parts)
+    rate = sum(hits for hits, _ in parts) / max(sum(n for _, n in parts), 1)
+    return sum(
+        hits * log(hits / (n * rate))
+        + ((n - hits) * log((n - hits) / (n * (1 - rate))) if hits < n else 0.0)
+        for hits, n in parts
+        if n and hits > n * rate
+    )
 
 
 def rates(reader: Reader, view: View, spans: int = _SPANS) -> Iterator[Rates]:

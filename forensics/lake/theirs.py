@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from forensics.lake.seal import id_column
 from forensics.lake.snapshot import Snapshot
 from forensics.lake.subject_keys import key_store
 from forensics.privacy import cipher
-from forensics.records.jsontext import dumps, loads
+from forensics.records.mention import Mention
 from forensics.records.times import DAY_US
 
 #: Tables whose records may be about a person beside the decisions.
@@ -142,7 +141,7 @@ def beside(root: Path, table: str, name: str, whose: Whose) -> list[tuple[int, b
         ).fetchall()
         if by_bytes and "raw" in there:
             told = {row[0] for row in rows}
-            word = re.compile(rf"(?<![\w-]){re.escape(whose.subject)}(?![\w-])")
+            word = Mention(whose.subject)
             rows += [
                 (row, leaf, of)
                 for row, leaf, of, raw in connection.execute(
@@ -153,14 +152,8 @@ def beside(root: Path, table: str, name: str, whose: Whose) -> list[tuple[int, b
     return sorted(rows)
 
 
-def _mentions(root: Path, raw: bytes, word: re.Pattern[str], whose: Whose) -> bool:
+def _mentions(root: Path, raw: bytes, word: Mention, whose: Whose) -> bool:
     plain, why = opened(root, raw)
     if plain is None:  # its key may be destroyed already, and its bytes still be there
         return why is not None and why.removeprefix(ERASED) in whose.erasures
-    text = plain.decode("utf-8", "replace")
-    if word.search(text):
-        return True
-    try:  # JSON may write a letter as its number
-        return "\\" in text and word.search(dumps(loads(text), strict=False)) is not None
-    except ValueError:
-        return False
+    return word.stands_in(plain)

@@ -11,7 +11,10 @@ _SHOWN = 3
 
 
 def nearest_ids(snapshot: Snapshot, identifier: str) -> list[str]:
-    """At most three ids that begin with, contain or resemble ``identifier``, best first."""
+    """At most three ids that begin with, contain or resemble ``identifier``, best first.
+
+    Capitals count for nothing, but in which of two that are equally near comes first.
+    """
     files = sorted(
         (
             (file.last_us, file.rows, str(snapshot.root / name / file.name))
@@ -29,16 +32,19 @@ def nearest_ids(snapshot: Snapshot, identifier: str) -> list[str]:
         rows += count
     if not paths:
         return []
-    wanted = sql.literal(identifier)
+    exact, wanted = sql.literal(identifier), sql.literal(identifier.lower())
     query = f"""
         SELECT id FROM (
-            SELECT DISTINCT unnest([request_id, decision_id]) AS id
-            FROM read_parquet({sql.literal(paths)})
+            SELECT id, lower(id) AS folded FROM (
+                SELECT DISTINCT unnest([request_id, decision_id]) AS id
+                FROM read_parquet({sql.literal(paths)})
+            )
         )
-        WHERE contains(id, {wanted}) OR (
-            abs(length(id) - {len(identifier)}) <= 2 AND levenshtein(id, {wanted}) <= 2
+        WHERE contains(folded, {wanted}) OR (
+            abs(length(folded) - {len(identifier)}) <= 2 AND levenshtein(folded, {wanted}) <= 2
         )
-        ORDER BY NOT starts_with(id, {wanted}), levenshtein(id, {wanted}), id
+        ORDER BY NOT starts_with(folded, {wanted}), levenshtein(folded, {wanted}),
+            levenshtein(id, {exact}), id
         LIMIT {_SHOWN}
         """
     with sql.reading("The ids of the decisions"):

@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from forensics.errors import IntegrityError
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -32,12 +34,25 @@ class Options:
 
     @classmethod
     def from_text(cls, text: str | None) -> Options:
-        """What :meth:`to_text` wrote."""
+        """What :meth:`to_text` wrote.
+
+        Raises:
+            IntegrityError: when it is something else.
+        """
         if text is None:
             return NO_OPTIONS
-        form = json.loads(text)
-        paths, constants = (tuple(map(tuple, form[name])) for name in ("paths", "constants"))
-        return cls(paths, constants, form["columns"])
+        try:
+            form = json.loads(text)
+            paths, constants = (
+                tuple((str(a), str(b)) for a, b in form[name]) for name in ("paths", "constants")
+            )
+            return cls(paths, constants, bool(form["columns"]))
+        except (ValueError, LookupError, TypeError) as error:
+            raise IntegrityError(
+                "How a record was read is not what the lake wrote.",
+                "",
+                "Restore it from a backup; forensics verify says what is concerned.",
+            ) from error
 
     def renamed(self, record: dict[str, Any]) -> dict[str, Any]:
         """``record`` under the contract's names; the very same where none is renamed."""

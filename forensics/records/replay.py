@@ -45,8 +45,9 @@ class Replay:
 
     ``recorded`` and ``replayed`` hold ``score`` (as a number), ``score_bytes`` (hexadecimal, little
     endian) and ``outcome``, and ``rule`` where a rule set answered; ``replayed`` has its condition
-    and reason too, as ``rule_when`` and ``rule_reason``. A key is absent where that part was not
-    recorded or could not be run. ``missing`` names each thing replay needed and had not.
+    and reason too, as ``rule_when`` and ``rule_reason``, and as ``rule_scored`` whether a model's
+    answer had a say in it that this rule decided. A key is absent where that part was not recorded
+    or could not be run. ``missing`` names each thing replay needed and had not.
     """
 
     verdict: Verdict

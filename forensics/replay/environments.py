@@ -39,6 +39,19 @@ _INSTALL_S = 1_200
 _UNREACHABLE = ("NewConnectionError", "Max retries", "Connection", "error sending request", "dns")
 
 
+def library_of(runtime: str) -> str:
+    """A recorded name of a runtime as the library calls itself: ``scikit-learn`` for ``sklearn``.
+
+    Names that are not known stay as they are.
+    """
+    library, _ = _RUNTIMES.get(_folded(runtime), (runtime, ()))
+    return library
+
+
+def _folded(runtime: str) -> str:
+    return runtime.strip().lower().replace("_", "-")
+
+
 def requirements(decision_runtime: str | None, version: str | None) -> Mapping[str, str]:
     """What must be installed to run a model as a decision's record says it was run.
 
@@ -54,7 +67,7 @@ def requirements(decision_runtime: str | None, version: str | None) -> Mapping[s
             f"The decision did not record the {what} that ran its model.",
             "Record model.runtime and model.runtime_version, or replay with what is installed.",
         )
-    known = _RUNTIMES.get(decision_runtime.strip().lower().replace("_", "-"))
+    known = _RUNTIMES.get(_folded(decision_runtime))
     if known is None or not _VERSION.fullmatch(version.strip()):
         said = f"{decision_runtime} {version}"
         raise ReplayError(

@@ -88,8 +88,10 @@ def _of_braces(head: bytes, file: BinaryIO) -> str:
     file.seek(0)
     data = file.read()
     found = _OWN_TYPE.search(data)
-    if found is None or b'"learner"' in data[: found.start()]:
+    if b'"learner"' in data[: found.start() if found is not None else None]:
         return "xgboost"
+    if found is None:
+        raise ModelRefusedError("the file is JSON, and no model")
     kind = found[1].decode(errors="replace")
     if kind in ("linear", "scorecard"):
         return "linear"

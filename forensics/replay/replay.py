@@ -14,6 +14,7 @@ from forensics.lake.sql import Connection
 from forensics.records.decision import Decision
 from forensics.records.replay import Divergence, Replay, StepReplay, Verdict
 from forensics.records.score import contradiction
+from forensics.replay.environments import library_of
 from forensics.replay.evidence import (
     Artifacts,
     closeness,
@@ -90,7 +91,7 @@ def replay_session(
             contradictory=contradicts is not None,
         ),
         recorded=_recorded(decision),
-        replayed=_replayed(decision, score, rule),
+        replayed=_replayed(session, score, rule),
         first_divergence=first,
         missing=tuple(missing),
         runtime_recorded=_runtime_recorded(decision),
@@ -251,11 +252,11 @@ def _recorded(decision: Decision) -> dict[str, Any]:
     return found
 
 
-def _replayed(decision: Decision, score: float | None, rule: Rule | None) -> dict[str, Any]:
+def _replayed(session: ReplaySession, score: float | None, rule: Rule | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if score is not None:
         found["score"] = score
-        if decision.score_dtype == "float64":
+        if session.decision.score_dtype == "float64":
             import struct
 
             found["score_bytes"] = struct.pack("<d", score).hex()
@@ -265,6 +266,8 @@ def _replayed(decision: Decision, score: float | None, rule: Rule | None) -> dic
         found["outcome"] = rule.outcome
         found["rule"] = rule.id
         found |= {"rule_when": rule.when, "rule_reason": rule.reason}
+        if session.logic is not None and rule.when is not None:
+            found["rule_scored"] = session.logic.rests_on_a_model(rule)
     return found
 
 
@@ -274,7 +277,8 @@ def _said_rule(outputs: Mapping[str, Any]) -> str | None:
 
 
 def _runtime_recorded(decision: Decision) -> str | None:
-    parts = [decision.model.get("runtime"), decision.model.get("runtime_version")]
+    runtime, version = (decision.model.get(name) for name in ("runtime", "runtime_version"))
+    parts = [library_of(str(runtime)) if runtime else None, version]
     return " ".join(str(part) for part in parts if part) or None
 
 

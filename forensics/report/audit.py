@@ -124,7 +124,7 @@ def _coverage(audit: Audit, width: int) -> Iterator[Line]:
         yield [Span(f"    and {len(broken) - _WRITERS_MAX} more writers: --json", "dim")]
     whole = len(audit.writers) - len(broken)
     if whole:
-        text = f"{whole:,} writers numbered their records without a gap"
+        text = f"{count_of(whole, 'writer')} numbered their records without a gap"
         yield from marked("✓", "good", text, width)
     for writer in audit.writers:
         if writer.dropped:

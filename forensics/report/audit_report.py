@@ -106,8 +106,8 @@ def _missing(audit: Audit, ref: Reference) -> Iterator[Item]:
     whole = sum(not (one.missing or one.twice) for one in audit.writers)
     if whole:
         yield Statement(
-            "writers", f"{whole:,} writers numbered their records without a gap.", "recomputed",
-            ref.at("/writers"), value=whole,
+            "writers", f"{count_of(whole, 'writer')} numbered their records without a gap.",
+            "recomputed", ref.at("/writers"), value=whole,
         )  # fmt: skip
     broken = [(at, one) for at, one in enumerate(audit.writers)
               if one.missing or one.twice or one.dropped]  # fmt: skip

@@ -63,7 +63,7 @@ def window(
     """
     explained = sum(each.decisions for each in summaries)
     facts = [f"{explained:,} of {count_of(found.decisions, 'decision')} explained"]
-    facts.append(f"{found.computed} files computed, {found.reused} used again")
+    facts.append(f"{count_of(found.computed, 'file')} computed, {found.reused} used again")
     lines = list(flowing([span(found.point, "bold"), Span("   ")], facts, width))
     for why, count in sorted(found.not_explained.items(), key=lambda item: -item[1]):
         lines += marked("?", "warn", f"{count:,} not explained: {why}", width)

@@ -258,8 +258,8 @@ def _overrides(state: State) -> Iterator[Line]:
         return
     yield [
         Span("overrides", "bold"),
-        span(f" · {found.standing:,} decisions stand overridden, the last one "
-             f"{age_words(state.time - found.last_at)} before", "dim"),
+        span(f" · {count_of(found.standing, 'decision stands', 'decisions stand')} overridden, "
+             f"the last one {age_words(state.time - found.last_at)} before", "dim"),
     ]  # fmt: skip
     for change in found.wide[:_CHANGES_SHOWN]:
         until = f" until {_minute(change.expires_at)}" if change.expires_at else ""

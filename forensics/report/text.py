@@ -216,7 +216,7 @@ def _answer(r: Reconstruction, width: int) -> Iterator[Line]:
     for finding in (f for f in r.findings if f.severity == "not_checkable"):
         why = finding.statement.partition("not checkable, because ")[2]
         unknown.setdefault(why or finding.statement, []).append(finding.kind.replace("_", " "))
-    if not problems:
+    if not problems and all(f.kind != "erased" for f in r.findings):
         text = "nothing odd was found" + (" in what can be checked" if unknown else "")
         yield [Span("  "), Span("✓ ", "good"), Span(text)]
     if unknown:
@@ -231,7 +231,7 @@ def _deciding_rule(r: Reconstruction, width: int) -> Iterator[Line]:
     if not rule or when is None or replayed.get("outcome") != r.decision.outcome:
         return
     reason = f" ({replayed['rule_reason']})" if replayed.get("rule_reason") else ""
-    alone = "" if "score" in when else "; the score played no part"
+    alone = "; the score played no part" if replayed.get("rule_scored") is False else ""
     yield from marked("·", "accent", f"decided by rule {rule}: {when}{reason}{alone}", width)
 
 

@@ -133,6 +133,7 @@ def test_a_policy_is_sealed_and_what_is_changed_without_is_not_in_force(
     held: Path, run: Run, tmp_path: Path
 ) -> None:
     assert "there is no policy" in run("policy", "--lake", held).out
+    assert "No policy was ever sealed" in run("policy", "--history", "--lake", held).err
     (held / "privacy.toml").write_text(POLICY, encoding="utf-8")
     ran = run("policy", "--lake", held)
     assert ran.code == 4

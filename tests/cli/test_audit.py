@@ -65,6 +65,12 @@ def test_a_count_that_disagrees_is_status_4_and_one_that_agrees_is_proof(
     assert "gateway.csv counted 1,020, 2 are not in the lake" in " ".join(ran.out.split())
 
 
+def test_one_writer_is_one_writer(lake: Path, take_in: Callable[..., Any], run: Run) -> None:
+    take_in([decision_record(writer={"id": "gate-1", "sequence": at}) for at in (1, 2)])
+    assert "1 writer numbered" in run("audit", "--lake", lake).out
+    assert "1 writer numbered" in run("report", "audit", "--lake", lake).out
+
+
 def test_what_cannot_be_audited_says_why(sample_lake: Path, lake: Path, run: Run) -> None:
     assert run("audit", "--lake", lake).code == 3
     ran = run("audit", "--point", "credit", "--lake", sample_lake)

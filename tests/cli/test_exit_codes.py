@@ -96,6 +96,9 @@ def test_3_for_a_cut_off_id_names_those_that_begin_so(lake: Path, tmp_path: Path
     ran = run("trace", "payment-3", "--lake", lake)
     assert ran.code == 3
     assert "payment-3-2026-abcdef" in ran.err
+    ran = run("trace", "PAYMENT-4", "--lake", lake)
+    assert ran.code == 3
+    assert "payment-4-2026-abcdef" in ran.err, "tickets are written in capitals"
 
 
 def test_3_in_an_empty_lake_says_that_it_is_empty(lake: Path, run: Run) -> None:

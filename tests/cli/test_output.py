@@ -210,6 +210,15 @@ def test_parquet_answers_hold_what_json_answers_hold(
     assert table["decision_id"].to_pylist() == [row["decision_id"] for row in rows]
 
 
+@pytest.mark.parametrize("forms", [("--csv", "--json"), ("--json", "--parquet", "x.parquet")])
+def test_an_answer_in_two_forms_at_once_is_refused(
+    sample_lake: Path, tmp_path: Path, run: Run, forms: tuple[str, ...]
+) -> None:
+    ran = run("find", *forms, "--limit", "1", "--lake", sample_lake)
+    assert (ran.code, ran.out) == (2, "")
+    assert "one of --json, --csv and --parquet" in ran.err
+
+
 def test_find_answers_with_the_fields_that_the_contract_promises(
     sample_lake: Path, run: Run
 ) -> None:

@@ -140,6 +140,15 @@ def test_what_was_never_recorded_is_said_to_be_missing_and_is_status_4(
     assert by["given_reason"][0]["reference"]["field"] == "explanation.reasons[0]"
 
 
+def test_nothing_odd_is_said_of_a_decision_that_is_erased(anna: Path, run: Run) -> None:
+    """What cannot be looked at any more has no clean bill."""
+    assert "nothing odd was found" in run("trace", "d-a1", "--lake", anna).out
+    assert run("erase", "anna", "--order", "DSAR-7", "--yes", "--lake", anna).code == 0
+    ran = run("trace", "d-a1", "--lake", anna)
+    assert "erased at" in ran.out
+    assert "nothing odd" not in ran.out
+
+
 def test_erased_decisions_are_counted_and_say_on_what_order(anna: Path, run: Run) -> None:
     assert run("erase", "anna", "--order", "DSAR-7", "--yes", "--lake", anna).code == 0
     ran = run("report", "subject", "anna", "--to", "json", "--lake", anna)

@@ -13,7 +13,7 @@ INCIDENT = ("--since", "2026-10-20T00:00Z", "--until", "2026-10-23T00:00Z", "--o
 
 
 def test_the_chart_tells_the_jump_its_change_and_its_caution(sample_lake: Path, run: Run) -> None:
-    ran = run("timeline", "--lake", sample_lake, *INCIDENT)
+    ran = run("timeline", "--lake", sample_lake, *INCIDENT, columns=100)
     assert ran.code == 0
     assert ran.out.startswith("credit_line · DECLINE")
     assert "changes that a jump coincides with" in ran.out

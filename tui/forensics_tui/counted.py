@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 
 from forensics.lake.pages import Span
 from forensics.lake.rates import Cell
-from forensics.lake.scan import Rates
+from forensics.lake.scan import Rates, excess_of
 from forensics.reconstruct.jumps import Stretch
 from forensics.records.times import from_micros
 
@@ -100,14 +100,7 @@ class Counted:
             hits = [0] * _PARTS
             for number, count in self._counts[outcome].items():
                 hits[number * _PARTS // self.cells] += count
-            rate = sum(hits) / max(self._all[-1], 1)
-            usual = rate * (1 - rate) or 1.0
-            above = (
-                (some - n * rate, n)
-                for some, n in zip(hits, parts, strict=True)
-                if n and some > n * rate
-            )
-            return sum(more * more / (n * usual) for more, n in above)
+            return excess_of(zip(hits, parts, strict=True))
 
         names = [name for name in self._counts if name is not None]
         return sorted(names, key=lambda name: (-excess(name), name))

@@ -25,7 +25,7 @@ from forensics.lake.read import Kept
 from forensics.lake.seal import around_sql
 from forensics.lake.sealed import Sealed
 from forensics.lake.verify import chain
-from forensics.lake.verify.rows import Compare
+from forensics.lake.verify.compared import Compare, compared
 
 _TODO = "Restore the lake from a backup; forensics verify says what else is concerned."
 
@@ -88,8 +88,7 @@ def prove(
         kept: the record.
         trusted: keys from outside the lake; where there are none, the lake's own are believed.
         remembered: checkpoints that were seen before, each after what to call it.
-        compare: tells where the record's columns do not say what its bytes say. Of an encrypted
-            record nobody compares more than its ids and times.
+        compare: tells where the record's columns do not say what its bytes say.
 
     Raises:
         IntegrityError: when the record or the log is not what was sealed.
@@ -187,7 +186,8 @@ def _check_row(root: Path, kept: Kept, listed: Sealed, compare: Compare | None) 
     import pyarrow.parquet as pq
 
     records = read.drop_columns(["around"]).cast(pq.read_schema(path))
-    columns = sorted({column for _, column in compare(location.table, records)})
+    found = compared(root, location.table, records, compare)
+    columns = sorted({column for _, column in found})
     if columns:
         raise IntegrityError(
             f"{name}: its column {', '.join(columns)} is not what its received bytes say.",
@@ -229,7 +229,11 @@ def check(proven: Proven) -> None:
 
 
 def record_bytes(root: Path, kept: Kept) -> bytes:
-    """The received bytes of one record."""
+    """The received bytes of one record.
+
+    Raises:
+        IntegrityError: when there are none.
+    """
     location = kept.location
     path = sql.literal(str(root / location.table / location.file))
     with sql.reading(f"A record in {location.table}/{location.file}"):
@@ -240,6 +244,11 @@ def record_bytes(root: Path, kept: Kept) -> bytes:
                 f"WHERE file_row_number = {location.row}"
             )
             .fetchall()
+        )
+    if raw is None:
+        name = kept.named[0] or "The record"
+        raise IntegrityError(
+            f"{name} is not what was sealed.", "Its received bytes are gone.", _TODO
         )
     return bytes(raw)
 

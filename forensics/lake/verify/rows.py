@@ -8,7 +8,7 @@ for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -28,6 +28,7 @@ from forensics.lake.protect import ERASED, opened
 from forensics.lake.seal import around_sql, id_column
 from forensics.lake.sealed import Sealed
 from forensics.lake.verify.chain import SegmentEntry
+from forensics.lake.verify.compared import Compare, compared
 from forensics.lake.verify.defects import Defect, Findings, altered_file
 from forensics.lake.verify.lists import Seen, load, made
 
@@ -45,10 +46,6 @@ _UNREADABLE = (
     ForensicsError, sql.SqlError, pa.ArrowException, OSError, ValueError, LookupError, TypeError,
     AttributeError, ArithmeticError,
 )  # fmt: skip
-
-#: Compares typed columns with received bytes: given a table's name and records, it yields the row,
-#: the column, and what is wrong with it.
-Compare = Callable[[str, pa.Table], Iterator[tuple[int, str]]]
 
 
 class Task(NamedTuple):
@@ -89,7 +86,7 @@ def check(
             _Rows(root, known, task, seen, connection).check_all(path)
         if compare is not None and (task.deep or not intact or seen.findings.broken):
             with said(path):
-                _compare(path, task, compare, seen)
+                _compare(root, path, task, compare, seen)
     except _UNREADABLE as error:
         span = f"{task.file.rows:,} records from {iso(task.file.first_us)}"
         statement = f"{location} cannot be read: {_line(error)} It held {span}."
@@ -327,7 +324,7 @@ def _together(
         raise IntegrityError("Two readers of it disagree on how many records it has.")
 
 
-def _compare(path: Path, task: Task, compare: Compare, seen: Seen) -> None:
+def _compare(root: Path, path: Path, task: Task, compare: Compare, seen: Seen) -> None:
     """Name the rows whose columns do not say what their received bytes say."""
     name = id_column(task.table)
     with open_checked(path) as file:
@@ -336,7 +333,7 @@ def _compare(path: Path, task: Task, compare: Compare, seen: Seen) -> None:
         for batch in file.iter_batches(_BATCH_ROWS):
             records = pa.Table.from_batches([batch])
             seen.compared += records.num_rows
-            for row, column in compare(task.table, records):
+            for row, column in compared(root, task.table, records, compare):
                 id_ = records[name][row].as_py()
                 segment, index = (records[c][row].as_py() for c in ("segment", "leaf_index"))
                 what = f"{id_} ({task.table}, leaf {index}): its column {column} is not what its "

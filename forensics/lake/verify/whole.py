@@ -22,9 +22,10 @@ from forensics.lake.sealed import Sealed
 from forensics.lake.snapshot import Snapshot, take
 from forensics.lake.verify import beside, chain, lists, memory, privacy, rows
 from forensics.lake.verify.chain import Chain, SegmentEntry
+from forensics.lake.verify.compared import Compare
 from forensics.lake.verify.defects import Defect, Findings
 from forensics.lake.verify.lists import Seen
-from forensics.lake.verify.rows import Compare, Task
+from forensics.lake.verify.rows import Task
 
 #: Below this a second process costs more than it brings.
 _POOL_ROWS_MIN = 60_000

@@ -23,6 +23,7 @@ from forensics.reconstruct.detectors.base import (
 )
 from forensics.reconstruct.detectors.result import serving
 from forensics.reconstruct.reconstruction import Finding
+from forensics.reconstruct.redacted import redaction
 from forensics.records.decision import Decision
 
 Step = Mapping[str, Any]
@@ -271,6 +272,14 @@ def _place_in(shape: Shape, name: str) -> int | None:
     return None
 
 
+def _is_unnamed(step: Step) -> bool:
+    return step.get("id") is None and step.get("kind") is None
+
+
+#: SQL for "it has steps, and nobody can see what they are": a policy may mask their names.
+_UNNAMED = "coalesce(len(ids) > 0 AND list_count(ids) = 0 AND list_count(kinds) = 0, false)"
+
+
 class MissingSteps(Detector):
     """A step that belongs to such a decision is not recorded."""
 
@@ -290,11 +299,16 @@ class MissingSteps(Detector):
         "nothing": Said(
             "not_checkable", "no steps are declared, and the other decisions of that day have none"
         ),
+        "unnamed": Said("not_checkable", "its steps have neither ids nor kinds that can be seen"),
     }
 
     def look(self, case: Case) -> Iterator[Finding]:
         """See :class:`Detector`."""
         decision = case.decision
+        withheld = not decision.steps and redaction(decision, "steps") is not None
+        if withheld or (decision.steps and all(map(_is_unnamed, decision.steps))):
+            yield self.unknown("unnamed")
+            return
         declared = case.declaration.steps if case.declaration is not None else ()
         if declared:
             for name in expected(declared, bool(decision.cache.get("hit")), _is_served(case)):
@@ -325,12 +339,12 @@ class MissingSteps(Detector):
         """See :class:`Detector`."""
         declared = stretch.declaration.steps if stretch.declaration is not None else ()
         if not declared:
-            return {}
+            return {"unnamed": _UNNAMED}
         assert stretch.declaration is not None
         envs = ", ".join(map(sql.literal, stretch.declaration.serving_environments))
         served = f"env IN ({envs})" if envs else "false"
         hit = "coalesce(cache.hit, false)"
-        flags = {}
+        flags = {"unnamed": _UNNAMED}
         for name in dict.fromkeys(declared):
             when = [
                 f"({'' if is_hit else 'NOT '}{hit} AND {'' if is_served else 'NOT '}({served}))"
@@ -339,7 +353,7 @@ class MissingSteps(Detector):
                 if name in expected(declared, is_hit, is_served)
             ]
             flags[f"declared:{name}"] = (
-                f"({' OR '.join(when) or 'false'}) AND {_place(name)} IS NULL"
+                f"({' OR '.join(when) or 'false'}) AND {_place(name)} IS NULL AND NOT {_UNNAMED}"
             )
         return flags
 
@@ -354,6 +368,7 @@ class MissingSteps(Detector):
             columns="request_id, decision_id, steps, cache, occurred_at, environment"
         )
         kinds = "coalesce(list_transform(d.steps, lambda s: s.kind), [])"
+        names = "list_transform(d.steps, lambda s: coalesce(s.id, s.kind))"
         yield f"""
             SELECT request_id, decision_id, t, unnest(
                 CASE WHEN expected IS NULL THEN ['few']
@@ -363,7 +378,8 @@ class MissingSteps(Detector):
             ) AS about
             FROM (SELECT d.*, {kinds} AS kinds, u.expected AS expected FROM ({d}) AS d
                   LEFT JOIN ({usual}) AS u ON u.env = d.env AND u.span = d.t // {SPAN_US}
-                  WHERE NOT coalesce(d.cache.hit, false))"""
+                  WHERE NOT coalesce(d.cache.hit, false)
+                    AND (coalesce(len(d.steps), 0) = 0 OR list_count({names}) > 0))"""
 
 
 class FallbackUsed(Detector):

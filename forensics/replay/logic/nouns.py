@@ -77,7 +77,8 @@ class Step(NamedTuple):
     ``texts`` are the expressions that its author wrote, in order; those of the rules stand at the
     end, one for each rule with a condition. ``helpers`` are named expressions that the others use,
     ``choice`` numbers the rule that decides, ``value`` is the answer. The answers of ``constant``
-    rules are their outcomes.
+    rules are their outcomes. Of ``unique`` rules one decides only where no other one holds; else
+    the first that holds does.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Step(NamedTuple):
     choice: str | None = None
     rules: tuple[Rule, ...] = ()
     constant: bool = False
+    unique: bool = False
     model: ModelUse | None = None
     engine: EngineUse | None = None
 

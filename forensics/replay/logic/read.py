@@ -267,6 +267,7 @@ def _choosing(
         choice=choice,
         rules=tuple(rules),
         constant=not texts,
+        unique=policy == "unique",
     )
 
 

@@ -71,6 +71,30 @@ class BoundLogic:
         """Every feature and value of the configuration that some expression uses, as it does."""
         return frozenset().union(*(step.uses for step in self.steps)) - self._ids
 
+    def rests_on_a_model(self, rule: Rule) -> bool:
+        """Whether a model's answer had a say in it that ``rule`` gave the outcome.
+
+        It had where the rule asks for one, by itself or through other steps, or where one that
+        came before it does: that one did not hold.
+        """
+        bound = self._bound(self.logic.outcome)
+        whens = [one.when for one in bound.step.rules if one.when is not None]
+        others = len(bound.parsed) - len(whens)
+        asked = len(whens)
+        if not bound.step.unique and rule.when in whens:
+            asked = whens.index(rule.when) + 1
+        waiting = set().union(*(one.names for one in bound.parsed[: others + asked]))
+        seen: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name in self._ids and name not in seen:
+                seen.add(name)
+                waiting |= self._bound(name).uses
+        return any(self._bound(name).step.model is not None for name in seen)
+
+    def _bound(self, id: str) -> BoundStep:
+        return next(bound for bound in self.steps if bound.step.id == id)
+
     def without_unused_models(self) -> BoundLogic:
         """The logic without model steps that no other step uses: a decision may need no score."""
         used = frozenset().union(*(step.uses for step in self.steps))

@@ -401,6 +401,43 @@ def test_an_id_that_json_escapes_is_found_in_quarantine(lake: Path, tmp_path: Pa
     assert quarantine.load(lake) == []
 
 
+def test_an_id_is_not_that_of_somebody_whose_id_begins_as_it_does(
+    lake: Path, tmp_path: Path
+) -> None:
+    """Quarantine is all that is left of a record: nobody's goes with somebody else's."""
+    people = ["s-4", "s-41", "s-4-1", "xs-4", "s-4\u00e5"]
+    bad = [decision_record(subject={"id": one}, score="high") for one in people]
+    ingest(lake, open_source(write_lines(tmp_path / "bad.jsonl", bad)))
+    with open_lake(lake) as opened:
+        with pytest.raises(NotFoundError):
+            opened.erase("s", "DSAR-6")
+        assert opened.erase("s-4", "DSAR-7").quarantined == 1
+    assert len(quarantine.load(lake)) == 4
+
+
+@pytest.mark.parametrize("name", ["s-4", 's "4"', "s\\4"])
+def test_an_id_behind_what_json_escapes_is_found_in_changes(
+    lake: Path, take_in: TakeIn, name: str
+) -> None:
+    reason = f"asked by:\n{name}\tby telephone"
+    take_in([decision_record(), change_record(reason=reason), change_record(reason="s-41")])
+    with open_lake(lake) as opened:
+        assert opened.erase(name, "DSAR-7").records == 1
+        assert sorted(str(one.reason) for one in opened.changes()) == ["None", "s-41"]
+
+
+def test_what_is_not_reached_is_named_in_every_table_also_where_it_is_encrypted(
+    held: Path, take_in: TakeIn
+) -> None:
+    take_in([
+        decision_record(decision_id="g-1", subject={"id": "bo-1"}, guarantor=ANNA),
+        override_record(decision_id="b-1", reason=f"as we did for\n{ANNA}"),
+    ])  # fmt: skip
+    with open_lake(held) as opened:
+        left = opened.erase(ANNA, "DSAR-7").left
+    assert {"decisions/credit_line (1 records)", "overrides (1 records)"} <= set(left)
+
+
 class TestProof:
     def test_all_proofs_hold_after_an_erasure(self, held: Path) -> None:
         with open_lake(held) as opened:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 import forensics
-from forensics.errors import NotFoundError
+from forensics.errors import NotFoundError, UsageError
 from forensics.ingest import quarantine
 from forensics.ingest.interface import Options
 from forensics.ingest.retry import retry
 from forensics.ingest.run import Report
+from forensics.records.looker import looking
 from forensics.testing import decision_record, write_lines
 
 TakeIn = Callable[..., Report]
@@ -76,6 +77,30 @@ def test_a_retry_that_fails_again_leaves_the_record_where_it_is(
     report = retry(lake, [kept], Options())
     assert (report.landed_total, report.quarantined_total) == (0, 1)
     assert [item.raw for item in quarantine.load(lake)] == [b"nonsense"]
+
+
+def test_who_may_not_see_a_record_cannot_have_its_fields_named_otherwise(
+    lake: Path, take_in: TakeIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what is personal would land in a field that everybody sees."""
+    monkeypatch.setenv("FORENSICS_KEY_STORE", str(tmp_path / "keys"))
+    text = 'personal = ["features.illness"]\n[roles.dpo]\nusers = ["dpo"]\nunmask = ["*"]\n'
+    (lake / "privacy.toml").write_text(text, encoding="utf-8")
+    record = decision_record(features={"illness": "asthma"}, score="high")
+    take_in([record])
+    (kept,) = quarantine.load(lake)
+    other = Options(paths=(("outcome", "features.illness"), ("score", "threshold")))
+    with looking(actor="mallory"):
+        with pytest.raises(UsageError, match="cannot be named otherwise by you"):
+            retry(lake, [kept], other)
+        assert retry(lake, [kept], Options()).quarantined_total == 1
+        mended = json.dumps({**record, "score": 0.5}).encode()
+        assert retry(lake, [kept], Options(), mended=mended).landed_total == 1
+    again = decision_record(features={"illness": "none"}, score="high")
+    take_in([again])
+    (kept,) = quarantine.load(lake)
+    with looking(actor="dpo"):
+        assert retry(lake, [kept], Options(paths=(("score", "threshold"),))).landed_total == 1
 
 
 def test_an_unknown_quarantine_id_is_not_found(lake: Path) -> None:

@@ -96,10 +96,12 @@ def test_what_was_personal_stays_so_whatever_the_file_says(guarded: Path, text: 
     else:
         say(guarded, text)
     assert not sees(guarded, "mallory")
-    late = write_lines(guarded.parent / "late.jsonl", [decision_record(features={"phone": "p-9"})])
+    late = write_lines(
+        guarded.parent / "late.jsonl", [decision_record(features={"phone": "0170-late-0815"})]
+    )
     ingest(guarded, open_source(late))
     stored = b"".join(path.read_bytes() for path in guarded.rglob("*") if path.is_file())
-    assert b"p-9" not in stored
+    assert b"0170-late-0815" not in stored
     found = verified(guarded).findings
     assert [(defect.kind, defect.file) for defect in found.defects] == [("altered", "privacy.toml")]
 

@@ -251,6 +251,19 @@ def test_the_outcome_whose_rate_rose_comes_first() -> None:
     assert rates.outcomes()[0] == "DECLINE"
 
 
+def test_a_handful_of_a_rare_outcome_does_not_stand_out() -> None:
+    chance, rates = random.Random(5), scan.Rates(0, 1, 60)
+    paid = [sum(chance.random() < 0.58 for _ in range(18)) for _ in range(60)]
+    rates.counts = {
+        "PAY": dict(enumerate(paid)),
+        "INVESTIGATE": {at: 18 - count for at, count in enumerate(paid)},
+        "ADJUSTER": {4: 1, 8: 1, 36: 1, 52: 1, 54: 1, 57: 1},
+    }
+    assert rates.outcomes()[-1] == "ADJUSTER"
+    rates.counts["ADJUSTER"] = {52: 9, 53: 8}
+    assert rates.outcomes()[0] == "ADJUSTER"
+
+
 @pytest.mark.parametrize("forward", [True, False])
 def test_the_next_decision_of_a_subject_is_the_next(
     reader: Reader, records: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, forward: bool

@@ -365,6 +365,17 @@ class TestSteps:
         assert said("r", "missing_steps") == {"usual:model"}
         assert said("u1", "missing_steps") == set()
 
+    def test_steps_whose_names_are_masked_are_not_said_to_be_missing(self, ask: Any) -> None:
+        masked = [step("model", at, at + 1) | {"id": None, "kind": None} for at in range(2)]
+        said = ask(declared(steps=["fetch", "model"]), self.ran("r", *masked))
+        assert said("r", "missing_steps") == {"unnamed"}
+
+    def test_unnamed_steps_are_not_compared_with_what_is_usual(self, ask: Any) -> None:
+        usual = [self.ran(f"u{at}", step("model", 1, 2)) for at in range(60)]
+        said = ask(*usual, self.ran("r", step("model", 0, 1) | {"id": None, "kind": None}))
+        assert said("r", "missing_steps") == {"unnamed"}
+        assert said("u1", "missing_steps") == set()
+
     def test_few_decisions_tell_nothing_of_what_is_usual(self, ask: Any) -> None:
         said = ask(self.ran("a", step("model", 0, 1)), self.ran("b", step("rules", 0, 1)))
         assert said("a", "missing_steps") == {"few"}

@@ -70,6 +70,15 @@ def test_formats_are_told_apart(tmp_path: Path, data: bytes, runtime: str) -> No
     assert detect(_file(tmp_path, data)) == runtime
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b'{"threshold": 0.5}', b'{"record": "change"}\n{"record": "change"}\n', b'{ "learners": 1}'],
+)
+def test_json_that_is_no_model_is_not_taken_for_xgboosts(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(ModelRefusedError, match="is JSON, and no model"):
+        detect(_file(tmp_path, data))
+
+
 def test_every_foreign_model_is_told(corpus: Path) -> None:
     found = {}
     for path in sorted((corpus / "models").rglob("*")):

@@ -15,7 +15,7 @@ import pytest
 
 from forensics.errors import ReplayError
 from forensics.replay.client import ModelWorker
-from forensics.replay.environments import exact_environment, requirements
+from forensics.replay.environments import exact_environment, library_of, requirements
 from forensics.replay.libraries import find_library
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -69,6 +69,12 @@ def test_a_record_names_the_packages_that_its_model_ran_under() -> None:
     assert requirements("scikit_learn", "1.6.1") == {
         "scikit-learn": "1.6.1", "skops": "", "pandas": "",
     }  # fmt: skip
+
+
+def test_a_library_is_the_same_by_each_of_its_names() -> None:
+    assert library_of("sklearn") == library_of("scikit_learn") == "scikit-learn"
+    assert library_of("onnx") == library_of("ONNXRuntime") == "onnxruntime"
+    assert library_of("ours") == "ours"
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,25 @@ def test_where_only_one_rule_may_hold_several_are_no_answer(
     assert list(answer.outcome) == [outcome]
 
 
+def test_it_is_known_whether_a_score_had_a_say_in_the_rule_that_decided() -> None:
+    def asked_a_model(document: Mapping[str, Any]) -> dict[str, bool]:
+        bound = logic(document)
+        rules = bound.logic.step(bound.logic.outcome).rules
+        return {rule.id: bound.rests_on_a_model(rule) for rule in rules if rule.when is not None}
+
+    # R1 asks for the burden alone, R2 for a band of what two models said.
+    assert asked_a_model(GRAPH) == {"R1": False, "R2": True}
+    policy = GRAPH["steps"][-1]
+    turned = {**policy, "rules": policy["rules"][::-1]}
+    # Now R1 decides where R2 did not hold, which takes the models too.
+    assert asked_a_model({**GRAPH, "steps": [*GRAPH["steps"][:-1], turned]}) == {
+        "R2": True,
+        "R1": True,
+    }
+    alone = {**policy, "hit_policy": "unique"}
+    assert asked_a_model({**GRAPH, "steps": [*GRAPH["steps"][:-1], alone]})["R1"]
+
+
 def broken(**changes: Any) -> bytes:
     return json.dumps({**GRAPH, **changes}).encode()
 
