@@ -30,9 +30,10 @@ class Upkeep(Opened):
 
     def compact(self) -> Compaction:
         """Merge small files, so that scans stay fast; look-ups are so already."""
+        from forensics.ingest.reread import differences
         from forensics.lake.compact import compact
 
-        return compact(self.root)
+        return compact(self.root, compare=differences)
 
     def accesses(
         self,

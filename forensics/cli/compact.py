@@ -32,13 +32,14 @@ def command(grace_hours: int, mend_log: bool, lake: Path | None, as_json: bool) 
     Records, their bytes and their leaves stay as they are, so every proof stays valid.
     """
     from forensics.ingest.looks import land
+    from forensics.ingest.reread import differences
     from forensics.lake.compact import compact
 
     root = lake_path(lake)
     mended = _mended(root) if mend_log else None
     land(root)
     with diagnostics.Progress("compact") as progress:
-        done = compact(root, grace_hours=grace_hours, progress=progress.update)
+        done = compact(root, grace_hours=grace_hours, progress=progress.update, compare=differences)
     if as_json:
         output.value({**done.to_dict(), **({"log_mended": mended} if mend_log else {})})
     else:

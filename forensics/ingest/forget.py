@@ -12,6 +12,7 @@ from typing import Any
 from forensics.errors import LakeError, NotFoundError, UsageError
 from forensics.ingest import own_records, quarantine
 from forensics.ingest.looks import land
+from forensics.ingest.reread import differences
 from forensics.lake import erase as erase_
 from forensics.lake import erasing
 from forensics.lake.erasing import Erasing
@@ -178,7 +179,7 @@ def _finish(root: Path, begun: Erasing) -> Erasure:
     """Do what is written down, or what of it was not done yet."""
     subject = begun.person(root)
     begun = _recorded(root, begun, theirs(take(root), subject))
-    done = erase_.erase(root, subject, begun.erasure_id)
+    done = erase_.erase(root, subject, begun.erasure_id, differences)
     gone = quarantine.forget(root, subject)
     erasing.remove(root)
     return Erasure(

@@ -24,6 +24,7 @@ from forensics.lake.catalog import Catalog, DataFile
 from forensics.lake.files import exclusive, sync
 from forensics.lake.parquet import ROW_GROUP_ROWS, conform, read_checked, write_batches
 from forensics.lake.snapshot import take
+from forensics.lake.verify.compared import Compare
 from forensics.records.decision import ABSENT
 
 #: Files are merged until one holds about this many records, or takes this much memory to sort.
@@ -58,6 +59,7 @@ def compact(
     target_rows: int = TARGET_ROWS,
     grace_hours: int = 24,
     progress: Progress | None = None,
+    compare: Compare | None = None,
 ) -> Compaction:
     """Merge the small files of every table, and mend a damaged index.
 
@@ -66,12 +68,14 @@ def compact(
         target_rows: records of one merged file.
         grace_hours: replaced files are kept this long for readers of an older state.
         progress: told after each merge.
+        compare: tells columns from received bytes, for rewritten files that nobody has sealed;
+            they are refused where None.
 
     Raises:
         IntegrityError: when a file that is to be merged is not what was written; it stays then.
     """
     take(root).check_files()
-    sealed_as = unaltered.digests(root)
+    sealed_as = unaltered.named(root) if compare is None else unaltered.adopt(root, compare)
     done = Compaction(index_rebuilt=_mend_index(root))
     for name, before in take(root).tables.items():
         # What lands meanwhile is for the next time: a busy server would keep this going for ever.
@@ -155,7 +159,8 @@ def _merge(root: Path, name: str, group: list[DataFile]) -> str:
     with exclusive(root / ".lock"):
         tables.replace_files(root, name, group, [added])
         indexed = {f"{name}/{merged}": run} if run else {}
-        writer.publish(root, writer.refreshed(root, take(root), indexed))
+        catalog = writer.refreshed(root, take(root), indexed, {f"{name}/{merged}"})
+        writer.publish(root, catalog)
     return merged
 
 

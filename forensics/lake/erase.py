@@ -24,6 +24,7 @@ from forensics.lake.protect import alone_change, alone_decision, opened
 from forensics.lake.snapshot import Snapshot, take
 from forensics.lake.subject_keys import key_store
 from forensics.lake.theirs import BESIDE, Theirs, Whose, beside, theirs
+from forensics.lake.verify.compared import Compare
 from forensics.privacy import cipher
 from forensics.records.mention import Mention
 from forensics.records.times import DAY_US, from_micros, to_micros
@@ -158,7 +159,7 @@ def mentions(snapshot: Snapshot, subject: str) -> Iterator[tuple[str, int]]:
             yield table, found
 
 
-def erase(root: Path, subject: str, erasure_id: str) -> Erased:
+def erase(root: Path, subject: str, erasure_id: str, compare: Compare) -> Erased:
     """Destroy a person's keys, and what the lake says of them.
 
     What a process that died had begun is finished by doing it again. The caller has looked for
@@ -168,6 +169,7 @@ def erase(root: Path, subject: str, erasure_id: str) -> Erased:
         root: the lake.
         subject: the person's id.
         erasure_id: what stands in the place of what was erased, and names the order.
+        compare: tells columns from received bytes, for rewritten files that nobody has sealed.
 
     Raises:
         LakeError: when somebody else writes to the lake for long.
@@ -175,6 +177,8 @@ def erase(root: Path, subject: str, erasure_id: str) -> Erased:
     """
     store = key_store(root)
     done = Erased(store.token(subject))
+    sealed_as = unaltered.adopt(root, compare)
+    written: set[str] = set()
     with exclusive(root / ".lock"):
         snapshot = take(root)
         held = theirs(snapshot, subject)
@@ -182,11 +186,11 @@ def erase(root: Path, subject: str, erasure_id: str) -> Erased:
         done.keys = store.destroy((done.token, *map(store.token, alone)), erasure_id)
         touched = [table for table in (*held.decisions, *BESIDE) if table in snapshot.tables]
         whose = Whose.of(snapshot, subject, done.token, held.ids)
-        sealed_as = unaltered.digests(root)
         for table in touched:
             for file in snapshot.files(table):
-                _rewrite(root, table, file, whose, erasure_id, done, sealed_as)
-        known = writer.refreshed(root, take(root))
+                name = _rewrite(root, table, file, whose, erasure_id, done, sealed_as)
+                written |= {f"{table}/{name}"} if name else set()
+        known = writer.refreshed(root, take(root), written=written)
         summed = _summed_anew(root, known, held)
         writer.publish(root, replace(known, profiles=summed), whole=True)
         for path in (root / "index").glob("profile-*"):  # of one that died on the way, too
@@ -234,22 +238,25 @@ def _rewrite(
     whose: Whose,
     erasure_id: str,
     done: Erased,
-    sealed_as: Mapping[str, str],
-) -> None:
-    """Exchange a data file for one without what the person's records in it say."""
+    sealed_as: unaltered.Named,
+) -> str | None:
+    """Exchange a data file for one without what the person's records in it say; its name.
+
+    None where there is nothing to exchange.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = table.partition("/")[0]
     mine = _mine(root, table, file, whose)
     if not mine:
-        return
+        return None
     unaltered.check(root, table, file.name, sealed_as)
     records = read_checked(root / table / file.name)
     mask = pa.array([row in mine for row in range(records.num_rows)])
     already = pc.and_(mask, pc.is_null(records["salt"])) if "salt" in records.schema.names else None
     if already is not None and pc.sum(already).as_py() == len(mine):
-        return
+        return None
     if kind == "decisions":
         done.decisions += len(mine)
     else:
@@ -261,6 +268,7 @@ def _rewrite(
     new = DataFile(name, file.rows, file.first_us, file.last_us, size)
     tables.replace_files(root, table, [file], [new])
     done.files += 1
+    return name
 
 
 def _mine(root: Path, table: str, file: DataFile, whose: Whose) -> set[int]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,9 @@ def id_column(table: str) -> str:
     """The column that names a record of ``table``."""
     return ID_COLUMN[table.split("/", 1)[0]]
 
+
+#: What a file keeps of each record beside its columns, in those that this program writes.
+_PROVEN = ("segment", "leaf_index", "leaf", "salt", "raw", "ingested_at", "source", "reading")
 
 #: The column that names a record of each kind of table, for finding it again.
 ID_COLUMN = {
@@ -248,12 +251,18 @@ def segment_of_entry(ours: Log, entry: bytes) -> str | None:
     return sealed.segment_of(ours.origin, entry.split(b"\n", 1)[0].decode("utf-8", "replace"))
 
 
-def recover(root: Path, snapshot: Snapshot) -> None:
+def recover(root: Path, snapshot: Snapshot, written: Collection[str] = ()) -> None:
     """Seal what is in the lake and not in its log. The caller holds the lake's lock.
 
-    That is what a process left that died between the two, what could not be signed, files that a
-    compaction wrote, and everything in a lake that is older than its log. Costs nothing where there
-    is nothing to do.
+    That is what a process left that died between the two, what could not be signed, and everything
+    in a lake that is older than its log. Costs nothing where there is nothing to do. A file with
+    records that were sealed in another one is sealed only if it is among ``written``: whoever else
+    wrote it may have changed its columns, which :func:`forensics.lake.unaltered.adopt` looks at.
+
+    Args:
+        root: the lake.
+        snapshot: taken under the lock.
+        written: files that the caller has written itself, as ``table/file``.
     """
     flag = _unsealed_path(root)
     whole = flag.exists() or not log.exists(root)
@@ -276,8 +285,14 @@ def recover(root: Path, snapshot: Snapshot) -> None:
     }
     for location in sorted(candidates):
         table, name = location.rsplit("/", 1)
-        files = () if location in known.files else (file_note(root, table, name, rows[location]),)
-        found = tuple(_unsealed_in(root, location, known.segments))
+        segments = segments_in(root, location)
+        found = tuple(
+            _unsealed_in(root, location, [s for s in segments if s not in known.segments])
+        )
+        files: tuple[FileNote, ...] = ()
+        ours_alone = location in written or known.segments.isdisjoint(segments)
+        if location not in known.files and ours_alone:
+            files = (file_note(root, table, name, rows[location]),)
         if not seal(root, found, files, late=True):
             return
     if whole:
@@ -332,21 +347,23 @@ def unsealed_reason(root: Path) -> str | None:
         return None
 
 
-def _unsealed_in(root: Path, location: str, known: frozenset[str]) -> Iterator[Open]:
-    """The segments of a data file that the log does not have; altered ones are left for verify."""
-    table = location.rsplit("/", 1)[0]
-    there = set(pa.parquet.read_schema(root / location).names)
-    wanted = ["segment", "leaf_index", "leaf", "salt", "raw", "ingested_at", "source", "reading"]
-    if not there.issuperset(wanted):
-        return  # of another program
-    segments = read_checked(root / location, ["segment"])["segment"]
-    new = [name for name in segments.unique().to_pylist() if name and name not in known]
+def segments_in(root: Path, location: str) -> list[str]:
+    """The segments that a data file holds records of; none of a file of another program."""
+    if not set(pa.parquet.read_schema(root / location).names).issuperset(_PROVEN):
+        return []
+    found = read_checked(root / location, ["segment"])["segment"].unique().to_pylist()
+    return [segment for segment in found if segment]
+
+
+def _unsealed_in(root: Path, location: str, new: Sequence[str]) -> Iterator[Open]:
+    """``new`` segments of a data file; altered ones are left for verify."""
     if not new:
         return
-    columns = list(dict.fromkeys([*wanted, id_column(table), tables.time_column(table)]))
+    table = location.rsplit("/", 1)[0]
+    columns = list(dict.fromkeys([*_PROVEN, id_column(table), tables.time_column(table)]))
     records = read_checked(root / location, columns)
     for segment in new:
-        part = records.filter(pc.equal(segments, segment)).sort_by("leaf_index")
+        part = records.filter(pc.equal(records["segment"], segment)).sort_by("leaf_index")
         salts, raws = part["salt"].to_pylist(), part["raw"].to_pylist()
         if None in salts or None in raws:
             continue

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -173,7 +173,12 @@ def sweep(folder: Path, kept: set[str], retired: set[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def refreshed(root: Path, snapshot: Snapshot, indexed: Mapping[str, Run] = {}) -> Catalog:
+def refreshed(
+    root: Path,
+    snapshot: Snapshot,
+    indexed: Mapping[str, Run] = {},
+    written: Collection[str] = (),
+) -> Catalog:
     """The catalog with every live file indexed, and sealed. The caller holds the lock.
 
     Heals what a dead process or a foreign writer left: files that Delta has and no index covers,
@@ -183,9 +188,10 @@ def refreshed(root: Path, snapshot: Snapshot, indexed: Mapping[str, Run] = {}) -
         root: the lake.
         snapshot: taken under the lock.
         indexed: index runs that are made already, by ``table/file``.
+        written: files that the caller has written itself; see :func:`forensics.lake.seal.recover`.
     """
     (root / "index").mkdir(exist_ok=True)
-    seal.recover(root, snapshot)
+    seal.recover(root, snapshot, written)
     known = replace(snapshot.known, tables=dict(snapshot.tables))
     for location in sorted(snapshot.unindexed):
         table, name = location.rsplit("/", 1)

@@ -35,6 +35,11 @@ from forensics.lake.verify.lists import Seen, load, made
 _BATCH_ROWS = 16_384
 #: Of what nobody can tell whether it was sealed.
 _LOST = "Sealed by an entry of the log that is lost, or never"
+#: Of records that were sealed in another file, whose columns say what was received.
+_REWRITTEN = (
+    "Sealed, and rewritten by a process that ended before it sealed the new file: "
+    "run forensics compact"
+)
 _PREFIX = LEAF_PREFIX + HEADER
 #: What received bytes begin with that are encrypted or erased, and no record does.
 _SPECIAL = b"\0"
@@ -87,6 +92,8 @@ def check(
         if compare is not None and (task.deep or not intact or seen.findings.broken):
             with said(path):
                 _compare(root, path, task, compare, seen)
+        if task.note is None and not task.pending and not task.lost:
+            _unnamed(location, task, seen, of_file, compared=compare is not None)
     except _UNREADABLE as error:
         span = f"{task.file.rows:,} records from {iso(task.file.first_us)}"
         statement = f"{location} cannot be read: {_line(error)} It held {span}."
@@ -116,12 +123,6 @@ def _check_bytes(path: Path, location: str, task: Task, findings: Findings) -> b
     if task.note is None:
         if task.lost:
             findings.gap(_LOST, task.file.rows)
-        elif not task.pending:
-            findings.add(
-                Defect("inserted", f"{location} is in the table, and the log never heard of it.",
-                       table=task.table, file=task.file.name,
-                       first=task.file.first_us, last=task.file.last_us)
-            )  # fmt: skip
         return False
     with path.open("rb") as stream:
         digest = file_digest(stream, "sha256").hexdigest()
@@ -132,6 +133,18 @@ def _check_bytes(path: Path, location: str, task: Task, findings: Findings) -> b
         what = f"{location} is said to hold {task.file.rows:,} records; {task.note.records:,} were."
         findings.add(altered_file(location, what))
     return digest == task.note.digest
+
+
+def _unnamed(location: str, task: Task, seen: Seen, findings: Findings, *, compared: bool) -> None:
+    """What to say of a file that the log does not name, by what was found in it."""
+    if compared and seen.rows and not seen.findings.broken:
+        findings.gap(_REWRITTEN, task.file.rows)
+        return
+    findings.add(
+        Defect("inserted", f"{location} is in the table, and the log never heard of it.",
+               table=task.table, file=task.file.name,
+               first=task.file.first_us, last=task.file.last_us)
+    )  # fmt: skip
 
 
 class _Rows:

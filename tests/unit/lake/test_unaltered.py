@@ -159,3 +159,47 @@ def verify_one(lake: Path, identifier: str) -> None:
     snapshot = take(lake)
     for kept in read.records(snapshot, snapshot.locate(identifier)):
         prove(lake, kept, (), (), differences)
+
+
+def renamed(lake: Path, location: str) -> str:
+    """Give a file another name, which the log does not know, and have the table say so."""
+    table, _, name = location.rpartition("/")
+    new = f"part-{'a' * 32}.parquet"
+    (lake / location).rename(lake / table / new)
+    for path in (lake / table / "_delta_log").glob("*.json"):
+        path.write_text(path.read_text(encoding="utf-8").replace(name, new), encoding="utf-8")
+    return f"{table}/{new}"
+
+
+def test_an_altered_file_under_another_name_is_sealed_by_nobody(
+    held: Path, take_in: TakeIn
+) -> None:
+    location = alter(held, POINT, "outcome", "DECLINE")
+    as_committed(held, location)
+    renamed(held, location)
+    take_in([decision_record(decision_id="later")])
+    found = [(defect.kind, defect.id) for defect in verified(held)]
+    assert ("misread", "d-0-0") in found
+    with pytest.raises(IntegrityError, match="column outcome is not what was received"):
+        compact(held, grace_hours=0, compare=differences)
+    with open_lake(held) as opened, pytest.raises(IntegrityError, match="column outcome"):
+        opened.erase("s-0", "DSAR-7")
+    with pytest.raises(IntegrityError, match="the log does not name it"):
+        compact(held, grace_hours=0)
+    assert ("misread", "d-0-0") in [(defect.kind, defect.id) for defect in verified(held)]
+
+
+def test_what_a_dead_process_rewrote_is_compared_and_sealed_by_the_next_compaction(
+    held: Path, take_in: TakeIn
+) -> None:
+    file = take(held).files(POINT)[0].name
+    as_committed(held, f"{POINT}/{file}")
+    renamed(held, f"{POINT}/{file}")
+    take_in([decision_record(decision_id="later")])
+    found = verify(held, Options(), differences).findings
+    assert not found.defects
+    assert [g.records for g in found.gaps if "run forensics compact" in g.statement] == [2]
+    compact(held, grace_hours=0, compare=differences)
+    found = verify(held, Options(), differences).findings
+    assert not found.defects
+    assert not found.gaps
