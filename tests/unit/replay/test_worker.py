@@ -137,8 +137,9 @@ def test_a_pickle_is_refused_by_name_with_the_way_out(tmp_path: Path) -> None:
         (b'{"learner": 3, "version": [3,0,0]}', "not a whole XGBoost model"),
         (b"{L" + b"\xff" * 30, "not a whole XGBoost model"),
         (b"{" + b"[" * 100_000, "not a whole XGBoost model"),
-        (b'{"a":' * 100_000, "not a whole XGBoost model"),
+        (b'{"a":' * 100_000, "JSON, and no model"),
     ],
+    ids=["empty", "garbage", "gzip", "an object", "a learner", "UBJSON", "arrays", "objects"],
 )
 def test_what_is_no_model_is_refused_with_a_reason(
     tmp_path: Path, data: bytes, reason: str
