@@ -192,15 +192,15 @@ def statement_of(found: Found) -> str:
     """What a search proved, in a sentence; and that it was the clock that ended it, if it was."""
     nearest = found.answers[0].cost if found.answers else None
     given = "in the time given" if not found.cut_short else _CUT_SHORT
+    percent = int(100 * (found.lower_bound or 0.0) / nearest) if nearest else 0
     match found.status:
         case "optimal":
             return "proven: no nearer change within the constraints gives another outcome"
         case "none_exists":
             return "proven: no change within the constraints gives another outcome"
-        case "gap" if found.lower_bound and nearest:
+        case "gap" if percent:
             return (
-                f"not proven {given}: a change at {found.lower_bound / nearest:.0%} of"
-                " the distance may exist, none nearer"
+                f"not proven {given}: a change at {percent}% of the distance may exist, none nearer"
             )
         case "gap":
             return f"not proven {given}: a nearer change may exist"

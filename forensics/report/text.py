@@ -277,6 +277,14 @@ def _what_if(r: Reconstruction, width: int) -> Iterator[Line]:
     agrees = r.replay is not None and r.replay.verdict in ("bit_exact", "within_ulp")
     if agrees or r.search is not None:
         yield from pieces.changes(r.search, r.search_reason, width)
+    entry = str(r.decision.cache.get("model_digest") or "")
+    live = str(r.decision.model.get("digest") or "")
+    if r.search is not None and entry and live and entry != live:
+        words = (
+            f"by the live model {short_digest(live)}; the score that was acted on came from a "
+            f"cache entry of {short_digest(entry)}"
+        )
+        yield from marked("·", "dim", words, width)
 
 
 def _steps(r: Reconstruction, width: int) -> Iterator[Line]:

@@ -70,3 +70,13 @@ def test_the_screen_tells_the_nearest_change_and_what_is_proven_of_it(
     assert found.search is not None
     assert any(line.strip().startswith("· ") for line in shown[start + 2 : start + 9])
     assert found.search.statement.split(":")[0] in ("proven", "not proven in the time given")
+
+
+def test_of_a_cached_score_the_screen_says_that_changes_are_by_the_live_model(
+    sample_lake: Path, truth: dict[str, Any]
+) -> None:
+    (found,) = forensics.open(sample_lake).trace(chosen(truth, "stale_cache_diverged"))
+    shown = "\n".join(plain(line) for line in text.screen(found, WIDTH))
+    assert "by the live model 0b490f; the score that was acted on came from a cache entry" in shown
+    (found,) = forensics.open(sample_lake).trace(chosen(truth, "showcase"))
+    assert "by the live model" not in "\n".join(plain(line) for line in text.screen(found, WIDTH))

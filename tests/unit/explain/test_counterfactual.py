@@ -206,6 +206,7 @@ def test_a_clock_that_ended_the_search_is_told_of() -> None:
     answer = Answer({"x": 1.0}, {}, "APPROVE", 2.0)
     for found, words in (
         (Found((answer,), "gap", 1.0, 9, 9, 0), "not proven in the time given: a change at 50% of"),
+        (Found((answer,), "gap", 0.01, 9, 9, 0), "given: a nearer change may exist"),
         (Found((answer,), "gap", 1.0, 9, 9, 0, True), "before the clock ended the search"),
         (Found((), "none_found", 1.0, 9, 9, 0), "none was found in the time given"),
         (Found((), "none_found", 1.0, 9, 9, 0, True), "another run need not repeat"),
