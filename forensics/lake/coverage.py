@@ -6,7 +6,9 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from forensics.lake import sql
+import pyarrow.parquet as pq
+
+from forensics.lake import sql, tables
 from forensics.lake.catalog import DataFile
 from forensics.lake.snapshot import Snapshot
 from forensics.records.times import DAY_US
@@ -124,15 +126,12 @@ def cells(
     Raises:
         IntegrityError: when a data file cannot be read.
     """
-    features = [
-        f"features.{sql.identifier(name)}"
-        for name in snapshot.tables[f"decisions/{point}"].features
-    ]
     number = " | ".join(
         f"(coalesce({one}, false)::INTEGER << {at})" for at, one in enumerate(lacking)
     )
     for files in _in_parts(snapshot.files(f"decisions/{point}", since_us, until_us - 1)):
         source = _source(snapshot, point, files, since_us, until_us)
+        features = _features(snapshot, point, files, since_us, until_us)
         if features:
             # A feature that nearly all have spares reading the others.
             none = " AND ".join(f"{name} IS NULL" for name in features)
@@ -251,11 +250,30 @@ def _in_parts(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
         yield part
 
 
+def _features(
+    snapshot: Snapshot, point: str, files: Sequence[DataFile], since_us: int, until_us: int
+) -> list[str]:
+    """SQL for the features that some files have columns for: others may have more, or fewer."""
+    there = {
+        name
+        for path in _paths(snapshot, point, files, since_us, until_us)
+        for name in tables.features_of(pq.read_schema(path))
+    }
+    known = snapshot.tables[f"decisions/{point}"].features
+    return [f"features.{sql.identifier(name)}" for name in known if name in there]
+
+
+def _paths(
+    snapshot: Snapshot, point: str, files: Sequence[DataFile], since_us: int, until_us: int
+) -> list[str]:
+    inside = [file for file in files if file.last_us >= since_us and file.first_us < until_us]
+    return [str(snapshot.root / "decisions" / point / file.name) for file in inside or files[:1]]
+
+
 def _source(
     snapshot: Snapshot, point: str, files: Sequence[DataFile], since_us: int, until_us: int
 ) -> str:
-    inside = [file for file in files if file.last_us >= since_us and file.first_us < until_us]
-    paths = [str(snapshot.root / "decisions" / point / file.name) for file in inside or files[:1]]
+    paths = _paths(snapshot, point, files, since_us, until_us)
     return (
         f"SELECT * FROM read_parquet({sql.literal(paths)}, union_by_name = true) "
         f"WHERE occurred_at >= make_timestamptz({since_us}) "

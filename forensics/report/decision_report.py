@@ -12,7 +12,7 @@ from forensics.report import decision_parts as parts
 from forensics.report import decision_words as words
 from forensics.report.decision_words import gone, missing
 from forensics.report.document import Document, Item, Note, Reference, Row, Rows, Section
-from forensics.report.words import number_words, value_words
+from forensics.report.words import few, number_words, value_words
 
 
 def document(
@@ -31,7 +31,7 @@ def document(
     )
     title = f"Decision {first.asked_for}" if len(found) == 1 else f"Decisions of {first.asked_for}"
     note = (
-        f"The evidence is incomplete: {'; '.join(gaps)}"
+        f"The evidence is incomplete: {few(gaps)}"
         if gaps
         else "The record is what was sealed, and the evidence reproduces the decision"
     )

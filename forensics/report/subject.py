@@ -41,6 +41,7 @@ from forensics.report.document import (
     Statement,
     joined,
 )
+from forensics.report.words import few
 
 if TYPE_CHECKING:
     from forensics.explain.explanation import Explanation, Options
@@ -201,7 +202,7 @@ def document(found: Found, audit: Audit | None, now: datetime) -> Document:
     odd += f"; what {gone:,} of them said was erased" if gone else ""
     note = (
         f"The evidence answers all that was asked of it{odd}" if not gaps
-        else f"The evidence is incomplete: {'; '.join(gaps)}{odd}"
+        else f"The evidence is incomplete: {few(gaps)}{odd}"
     )  # fmt: skip
     sections = [
         Section("What this report covers", tuple(_coverage(found, audit))),

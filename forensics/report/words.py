@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -65,6 +65,12 @@ def capital(sentence: str) -> str:
 def short_digest(digest: Any) -> str:
     """The first six digits of a digest."""
     return str(digest or "").removeprefix("sha256:")[:6]
+
+
+def few(items: Sequence[str], most: int = 3) -> str:
+    """The first of some statements as one, and how many more there are."""
+    rest = len(items) - most
+    return "; ".join(items[:most]) + (f"; and {rest:,} more" if rest > 0 else "")
 
 
 def named(group: Mapping[str, Any], name: str, version: str) -> str:

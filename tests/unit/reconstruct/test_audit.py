@@ -14,6 +14,7 @@ import pytest
 
 from forensics.api import open_lake
 from forensics.errors import NotFoundError, UsageError
+from forensics.lake import coverage
 from forensics.lake.artifacts import ArtifactStore
 from forensics.lake.coverage import Numbers
 from forensics.reconstruct.audit_answer import Audit
@@ -91,6 +92,21 @@ def test_each_decision_is_classed_as_its_trace_classes_it(
     }  # fmt: skip
     assert said == dict(expected)
     assert audit.decisions == len(records)
+
+
+def test_a_feature_that_older_files_have_no_column_for_is_no_reason_to_fail(
+    lake: Path, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coverage, "_ROWS", 1)  # each file is looked at by itself
+    take_in([decision_record(features={"amount": 3, "channel": "app"})])
+    take_in([decision_record(features={"since_then": 1.5}, occurred_at=stamp(60))])
+    take_in([decision_record(features={"amount": None}, occurred_at=stamp(120))])
+    take_in([decision_record(features=None, occurred_at=stamp(180))])
+    audit = asked(lake)
+    assert audit.decisions == 4
+    (point,) = audit.points
+    lacking = {gap.field: gap.decisions for gap in point.gaps}
+    assert lacking["features"] == 2
 
 
 def test_a_gap_costs_what_filling_it_alone_would_win(lake: Path, take_in: TakeIn) -> None:
