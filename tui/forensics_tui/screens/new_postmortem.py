@@ -152,12 +152,16 @@ class NewPostmortem(ModalScreen[Wanted | None]):
             line = self.query_one(f"#new-{name}", Input)
             if line.value == self._offered[name]:
                 line.value = self._offered[name] = value
-        self._say(self._why)
+        self._say_why()
         if self._is_made:
             self._answer()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """What the window was taken from is no longer so once another is written."""
+        """Say what the window is taken from."""
+        self._say_why()
+
+    def _say_why(self) -> None:
+        """What the window was taken from, which is no longer so once another is written."""
         offered = all(self._written(name) == value for name, value in self._offered.items())
         self._say(self._why if offered else "")
 
