@@ -117,10 +117,6 @@ class Policy:
             first not in may_be and matches(self.personal, point, path, anywhere=not point)
         )
 
-    def personal_at(self, point: str, paths: Iterable[str]) -> list[str]:
-        """Those of ``paths`` that are personal."""
-        return [path for path in paths if self.is_personal(point, path)]
-
     def role_of(self, looker: Looker) -> Role | None:
         """The role that somebody looks in; None where they have none.
 

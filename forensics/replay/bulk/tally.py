@@ -17,8 +17,7 @@ VALUES_MAX = 1_000
 #: Examples that are kept of each kind, and kinds that are told apart.
 EXAMPLES_MAX = 3
 KINDS_MAX = 200
-#: What stands for a value that was not recorded, and for values beyond those that are counted.
-NOT_RECORDED = None
+#: What stands for values beyond those that are counted.
 OTHERS = "(others)"
 
 Values = Counter[str | None]
